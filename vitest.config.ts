@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config'
+
+/** The rungs that vitest runs; kernel and lab need a kernel with IPVS and WireGuard, test/run.ts boots one. */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['packages/*/test/**/*.test.ts', 'test/*/test/**/*.test.ts'] } },
+      { test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false } },
+      { test: { name: 'lab', include: ['test/e2e/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, fileParallelism: false } },
+    ],
+  },
+})
