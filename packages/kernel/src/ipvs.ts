@@ -1,0 +1,159 @@
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+
+/** One destination of a virtual service, as /proc/net/ip_vs lists it. */
+export interface RealServer {
+  address: string
+  port: number
+  /** `Route` is direct routing, `Masq` NAT, `Tunnel` encapsulation, `Local` this host. */
+  forwarding: string
+  /** 0 takes no new connections. */
+  weight: number
+  activeConnections: number
+  inactiveConnections: number
+}
+
+export type VirtualService = (
+  | { protocol: 'FWM'; fwmark: number }
+  | { protocol: 'TCP' | 'UDP' | 'SCTP'; address: string; port: number }
+) & { scheduler: string; flags: string[]; realServers: RealServer[] }
+
+/** Totals since the module was loaded, and rates over the kernel's own estimator (about two seconds). */
+export interface IpvsStats {
+  connections: number
+  incomingPackets: number
+  outgoingPackets: number
+  incomingBytes: number
+  outgoingBytes: number
+  connectionsPerSecond: number
+  incomingPacketsPerSecond: number
+  outgoingPacketsPerSecond: number
+  incomingBytesPerSecond: number
+  outgoingBytesPerSecond: number
+}
+
+export interface IpvsConnection {
+  protocol: string
+  client: string
+  clientPort: number
+  destination: string
+  destinationPort: number
+  realServer: string
+  state: string
+  /** Seconds until the entry expires. */
+  expires: number
+}
+
+/** Virtual services with their real servers; undefined without the ip_vs module. O(services), not O(connections). */
+export async function readIpvs(): Promise<VirtualService[] | undefined> {
+  const text = await readIfPresent('/proc/net/ip_vs')
+  return text === undefined ? undefined : parseIpvs(text)
+}
+
+/** Counters over all services; undefined without the ip_vs module. */
+export async function readIpvsStats(): Promise<IpvsStats | undefined> {
+  const text = await readIfPresent('/proc/net/ip_vs_stats')
+  return text === undefined ? undefined : parseIpvsStats(text)
+}
+
+/** Streams the connection table. It is O(table) in the kernel too: for a person's question, not for a scrape. */
+export async function* readIpvsConnections(): AsyncGenerator<IpvsConnection> {
+  const lines = createInterface({ input: createReadStream('/proc/net/ip_vs_conn'), crlfDelay: Infinity })
+  for await (const line of lines) {
+    const connection = parseIpvsConnection(line)
+    if (connection !== undefined) yield connection
+  }
+}
+
+async function readIfPresent(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Parses /proc/net/ip_vs: addresses, ports and marks are hexadecimal, weights and counts decimal. */
+export function parseIpvs(text: string): VirtualService[] {
+  const services: VirtualService[] = []
+  for (const line of text.split('\n').slice(3)) {
+    const words = line.trim().split(/\s+/)
+    if (words[0] === '->') {
+      const [, endpoint = '', forwarding = '', weight, active, inactive] = words
+      services.at(-1)?.realServers.push({
+        ...parseEndpoint(endpoint),
+        forwarding,
+        weight: Number(weight),
+        activeConnections: Number(active),
+        inactiveConnections: Number(inactive),
+      })
+    } else if (words[0] === 'FWM') {
+      const [, mark = '0', scheduler = '', ...flags] = words
+      services.push({ protocol: 'FWM', fwmark: Number.parseInt(mark, 16), scheduler, flags, realServers: [] })
+    } else if (words[0] === 'TCP' || words[0] === 'UDP' || words[0] === 'SCTP') {
+      const [protocol, endpoint = '', scheduler = '', ...flags] = words
+      services.push({ protocol, ...parseEndpoint(endpoint), scheduler, flags, realServers: [] })
+    }
+  }
+  return services
+}
+
+/** `C0A832F8:0050`, or `[2001:…]:0050`. */
+function parseEndpoint(text: string): { address: string; port: number } {
+  const colon = text.lastIndexOf(':')
+  const host = text.slice(0, colon)
+  const address = host.startsWith('[') ? host.slice(1, -1) : dotted(host)
+  return { address, port: Number.parseInt(text.slice(colon + 1), 16) }
+}
+
+function dotted(hex: string): string {
+  const pairs = hex.match(/../g)
+  return pairs === null ? hex : pairs.map((pair) => Number.parseInt(pair, 16)).join('.')
+}
+
+/** Parses /proc/net/ip_vs_stats, whose numbers are hexadecimal. */
+export function parseIpvsStats(text: string): IpvsStats {
+  const [totals = [], rates = []] = text
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((words) => words.length === 5 && words.every((word) => /^[0-9A-Fa-f]+$/.test(word)))
+    .map((words) => words.map((word) => Number.parseInt(word, 16)))
+  const at = (row: number[], index: number) => row[index] ?? 0
+  return {
+    connections: at(totals, 0),
+    incomingPackets: at(totals, 1),
+    outgoingPackets: at(totals, 2),
+    incomingBytes: at(totals, 3),
+    outgoingBytes: at(totals, 4),
+    connectionsPerSecond: at(rates, 0),
+    incomingPacketsPerSecond: at(rates, 1),
+    outgoingPacketsPerSecond: at(rates, 2),
+    incomingBytesPerSecond: at(rates, 3),
+    outgoingBytesPerSecond: at(rates, 4),
+  }
+}
+
+/** Parses one line of /proc/net/ip_vs_conn; undefined for its heading and for blank lines. */
+export function parseIpvsConnection(line: string): IpvsConnection | undefined {
+  const [protocol = '', client = '', clientPort, to = '', toPort, real = '', , state = '', expires] = line
+    .trim()
+    .split(/\s+/)
+  if (protocol === '' || protocol === 'Pro' || expires === undefined) return undefined
+  const port = (hex: string | undefined) => Number.parseInt(hex ?? '0', 16)
+  return {
+    protocol,
+    client: connectionAddress(client),
+    clientPort: port(clientPort),
+    destination: connectionAddress(to),
+    destinationPort: port(toPort),
+    realServer: connectionAddress(real),
+    state,
+    expires: Number(expires),
+  }
+}
+
+function connectionAddress(text: string): string {
+  return text.startsWith('[') ? text.slice(1, -1) : dotted(text)
+}

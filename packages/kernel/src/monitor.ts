@@ -1,0 +1,66 @@
+import { execa } from 'execa'
+import { createInterface } from 'node:readline'
+
+/** A running watch on kernel events. */
+export interface NetlinkWatch {
+  readonly name: string
+  start(signal: AbortSignal): Promise<void>
+  stop(deadline: AbortSignal): Promise<void>
+}
+
+/** Milliseconds before a monitor that ended is started again. */
+const restartAfter = 1000
+
+/**
+ * Calls `onEvent` with the first word of what changed whenever links, addresses, routes or rules (ip-monitor(8)) or
+ * netfilter rules (`nft monitor`, which sees iptables-nft too) change in this network namespace. Events can be lost under
+ * load (netlink(7), ENOBUFS): a watch makes reaction fast, it does not replace a periodic pass.
+ */
+export function watchNetlink(onEvent: (object: string) => void, programs = defaultPrograms): NetlinkWatch {
+  const stopping = new AbortController()
+  const running: Promise<void>[] = []
+  return {
+    name: 'netlink-watch',
+    async start() {
+      for (const { argv, object } of programs) running.push(follow(argv, object, onEvent, stopping.signal))
+    },
+    async stop() {
+      stopping.abort()
+      await Promise.all(running)
+    },
+  }
+}
+
+const defaultPrograms: readonly { argv: readonly [string, ...string[]]; object: string }[] = [
+  { argv: ['ip', '-oneline', 'monitor', 'link', 'address', 'route', 'rule'], object: 'network' },
+  { argv: ['nft', 'monitor', 'ruleset'], object: 'netfilter' },
+]
+
+async function follow(
+  argv: readonly [string, ...string[]],
+  object: string,
+  onEvent: (object: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const [program, ...args] = argv
+  while (!signal.aborted) {
+    const child = execa(program, args, {
+      env: { LC_ALL: 'C' },
+      stdin: 'ignore',
+      stderr: 'ignore',
+      buffer: false,
+      reject: false,
+      cancelSignal: signal,
+    })
+    createInterface({ input: child.stdout }).on('line', () => onEvent(object))
+    await child
+    if (!signal.aborted) await delay(restartAfter, signal)
+  }
+}
+
+function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds)
+    signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
+  })
+}
