@@ -10,6 +10,8 @@ export type { IpvsConnection, IpvsStats, RealServer, VirtualService } from './ip
 export { listLinks, parseLinks } from './link.ts'
 export { watchNetlink } from './monitor.ts'
 export type { NetlinkWatch } from './monitor.ts'
+export { parseNetwork, readNetwork } from './network.ts'
+export type { Network, NetworkObject } from './network.ts'
 export { listNftTable, parseNftBody } from './nftables.ts'
 export { kernelModulesMissing, missingBinaries } from './requirement.ts'
 export { listRoutes, parseRoutes } from './route.ts'

@@ -1,33 +1,34 @@
 import type { Runner } from './command.ts'
 import type { Family, IptablesTable } from './state.ts'
 
-/** One table as `iptables-save -t TABLE` (or `ip6tables-save`) prints it, counters left out. */
-export async function listIptables(runner: Runner, family: Family, table: string): Promise<IptablesTable> {
-  const program = family === 4 ? 'iptables-save' : 'ip6tables-save'
-  return parseIptablesSave(await runner.run({ argv: [program, '-t', table] }), family, table)
+/** All tables of a family that exist, from `iptables-save` or `ip6tables-save`, counters left out. */
+export async function listIptables(runner: Runner, family: Family): Promise<IptablesTable[]> {
+  return parseIptablesSave(await runner.run({ argv: [family === 4 ? 'iptables-save' : 'ip6tables-save'] }), family)
 }
 
-/** Parses the dump of one table in the format of iptables-save(8). A table that holds nothing is empty. */
-export function parseIptablesSave(text: string, family: Family, table: string): IptablesTable {
-  const parsed: IptablesTable = { family, table, policies: {}, chains: {} }
-  let inTable = false
+/** Parses the format of iptables-save(8). */
+export function parseIptablesSave(text: string, family: Family): IptablesTable[] {
+  const tables: IptablesTable[] = []
   for (const line of text.split('\n')) {
-    if (line.startsWith('*')) inTable = line.slice(1).trim() === table
-    if (!inTable) continue
-    const chain = /^:(\S+) (\S+)/.exec(line)
-    if (chain !== null) {
-      const [, name = '', policy = ''] = chain
-      parsed.chains[name] ??= []
-      if (policy !== '-') parsed.policies[name] = policy
-      continue
-    }
-    const rule = /^(?:\[\d+:\d+\] )?-A (\S+)(?: (.*))?$/.exec(line)
-    if (rule !== null) {
-      const [, name = '', body = ''] = rule
-      ;(parsed.chains[name] ??= []).push(body.trimEnd())
-    }
+    if (line.startsWith('*')) tables.push({ family, table: line.slice(1).trim(), policies: {}, chains: {} })
+    const table = tables.at(-1)
+    if (table !== undefined) readLine(table, line)
   }
-  return parsed
+  return tables
+}
+
+function readLine(table: IptablesTable, line: string): void {
+  const chain = /^:(\S+) (\S+)/.exec(line)
+  if (chain !== null) {
+    const [, name = '', policy = ''] = chain
+    table.chains[name] ??= []
+    if (policy !== '-') table.policies[name] = policy
+  }
+  const rule = /^(?:\[\d+:\d+\] )?-A (\S+)(?: (.*))?$/.exec(line)
+  if (rule !== null) {
+    const [, name = '', body = ''] = rule
+    ;(table.chains[name] ??= []).push(body.trimEnd())
+  }
 }
 
 /** Packets and bytes that one rule has matched since it was made. */

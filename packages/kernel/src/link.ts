@@ -25,6 +25,9 @@ interface RawVxlan {
   udp_csum?: boolean
 }
 
+/** ARPHRD_ETHER, as a name and as the number that `ip -N` prints. */
+const ethernet = new Set(['ether', '[1]'])
+
 /** All links of this network namespace, from `ip -details -json link` (ip-link(8)). */
 export async function listLinks(runner: Runner): Promise<Link[]> {
   return parseLinks(await runner.run({ argv: ['ip', '-details', '-json', 'link', 'show'] }))
@@ -41,7 +44,7 @@ export function parseLinks(text: string): Link[] {
       up: raw.flags.includes('UP'),
       carrier: raw.flags.includes('LOWER_UP'),
     }
-    if (raw.link_type === 'ether' && raw.address !== undefined) link.mac = raw.address
+    if (ethernet.has(raw.link_type) && raw.address !== undefined) link.mac = raw.address
     if (raw.master !== undefined) link.master = raw.master
     if (raw.ifalias !== undefined) link.alias = raw.ifalias
     if (kind === 'vxlan' && raw.linkinfo?.info_data !== undefined) link.vxlan = vxlanOf(raw.linkinfo.info_data)

@@ -10,6 +10,7 @@ import {
   parseIpvsConnection,
   parseIpvsStats,
   parseLinks,
+  parseNetwork,
   parseNftBody,
   parseRoutes,
   parseRuleCounters,
@@ -116,7 +117,7 @@ test('forwarding entries name their remote VTEP', () => {
 })
 
 test('an iptables table keeps policies, own chains and rules in order', () => {
-  expect(parseIptablesSave(recorded('filter.save'), 4, 'filter')).toEqual({
+  expect(parseIptablesSave(recorded('filter.save') + recorded('nat-empty.save'), 4)[0]).toEqual({
     family: 4,
     table: 'filter',
     policies: { INPUT: 'ACCEPT', FORWARD: 'DROP', OUTPUT: 'ACCEPT' },
@@ -130,7 +131,10 @@ test('an iptables table keeps policies, own chains and rules in order', () => {
       ],
     },
   })
-  expect(parseIptablesSave('', 4, 'nat')).toEqual({ family: 4, table: 'nat', policies: {}, chains: {} })
+  expect(
+    parseIptablesSave(recorded('filter.save') + recorded('nat-empty.save'), 4).map((table) => table.table),
+  ).toEqual(['filter', 'nat'])
+  expect(parseIptablesSave('', 4)).toEqual([])
 })
 
 test('rule counters belong to chain and rule', () => {
@@ -186,6 +190,15 @@ test('IPVS counters and connections are hexadecimal', () => {
     state: 'ESTABLISHED',
     expires: 897,
   })
+})
+
+test('one call of ip lists several kinds of objects, told apart by their keys', () => {
+  const text = ['link.json', 'address.json', 'route4.json', 'rule4.json'].map(recorded).join('')
+  const network = parseNetwork(text, 4)
+  expect(network.links).toEqual(parseLinks(recorded('link.json')))
+  expect(network.addresses).toEqual(parseAddresses(recorded('address.json')))
+  expect(network.routes).toEqual(parseRoutes(recorded('route4.json'), 4))
+  expect(network.rules).toEqual(parseRules(recorded('rule4.json'), 4))
 })
 
 test('a WireGuard dump yields peers and never the private key', () => {

@@ -1,30 +1,24 @@
 import {
-  listAddresses,
   listFdb,
   listIptables,
-  listLinks,
   listNftTable,
-  listRoutes,
-  listRules,
+  readNetwork,
   readSysctl,
   showWireguard,
   type DesiredState,
   type Family,
+  type NetworkObject,
   type ObservedState,
   type Owner,
   type Runner,
 } from '@vpn-gateway/kernel'
 
-/** Reads the kinds of objects that `desired` names, and of those only the families, tables and devices it is about. */
+/** Reads the kinds of objects that `desired` names, in as few processes as the tools allow. */
 export async function observe(runner: Runner, desired: DesiredState, owner: Owner): Promise<ObservedState> {
-  const families = (items: readonly { family: Family }[] | undefined): Family[] =>
-    items === undefined ? [] : [...new Set<Family>([4, ...items.map((item) => item.family)])]
-  const [links, addresses, routes, rules, iptables, nft, wireguard, sysctls] = await Promise.all([
-    desired.links === undefined ? [] : listLinks(runner),
-    desired.addresses === undefined ? [] : listAddresses(runner),
-    gather(families(desired.routes), (family) => listRoutes(runner, family)),
-    gather(families(desired.rules), (family) => listRules(runner, family)),
-    Promise.all((desired.iptables ?? []).map(({ family, table }) => listIptables(runner, family, table))),
+  const [network4, network6, iptables, nft, wireguard, sysctls] = await Promise.all([
+    readNetwork(runner, 4, objectsOf(desired)),
+    readNetwork(runner, 6, objects6Of(desired)),
+    gather(familiesOf(desired.iptables), (family) => listIptables(runner, family)),
     desired.nft === undefined ? [] : observeNft(runner, desired, owner),
     gather(desired.wireguard ?? [], async ({ name }) => {
       const device = await showWireguard(runner, name)
@@ -33,12 +27,41 @@ export async function observe(runner: Runner, desired: DesiredState, owner: Owne
     observeSysctls(Object.keys(desired.sysctls ?? {})),
   ])
   // A forwarding database can be read only of a device that is there.
-  const present = new Set(links.map((link) => link.name))
+  const present = new Set(network4.links.map((link) => link.name))
   const fdb = await gather(
     desired.fdb === undefined ? [] : (owner.fdbDevices ?? []).filter((dev) => present.has(dev)),
     (dev) => listFdb(runner, dev),
   )
-  return { links, addresses, routes, rules, fdb, sysctls, iptables, nft, wireguard }
+  return {
+    links: network4.links,
+    addresses: [...network4.addresses, ...network6.addresses],
+    routes: [...network4.routes, ...network6.routes],
+    rules: [...network4.rules, ...network6.rules],
+    fdb,
+    sysctls,
+    iptables,
+    nft,
+    wireguard,
+  }
+}
+
+function objectsOf(desired: DesiredState): NetworkObject[] {
+  const objects: NetworkObject[] = []
+  if (desired.links !== undefined) objects.push('link')
+  if (desired.addresses !== undefined) objects.push('address')
+  if (desired.routes !== undefined) objects.push('route')
+  if (desired.rules !== undefined) objects.push('rule')
+  return objects
+}
+
+/** Routes and rules of both families, so that what an earlier version left in the other one is found. */
+function objects6Of(desired: DesiredState): NetworkObject[] {
+  const objects = objectsOf(desired).filter((object) => object === 'route' || object === 'rule')
+  return familiesOf(desired.addresses).includes(6) ? ['address', ...objects] : objects
+}
+
+function familiesOf(items: readonly { family: Family }[] | undefined): Family[] {
+  return [...new Set((items ?? []).map((item) => item.family))]
 }
 
 async function gather<T, R>(items: readonly T[], read: (item: T) => Promise<R[]>): Promise<R[]> {

@@ -74,8 +74,8 @@ function argvOf(tool: string): [string, ...string[]] {
   if (tool === 'bridge') return ['bridge', '-force', '-batch', '-']
   if (tool === 'nft') return ['nft', '-f', '-']
   if (tool.startsWith('ip -')) return ['ip', tool.slice(3), '-force', '-batch', '-']
-  // wg opens /dev/stdin by name, which fails (ENXIO) on the socket pair that Node gives a child; `cat |` makes it a pipe.
-  if (tool.startsWith('wg ')) return ['sh', '-c', 'cat | wg syncconf "$0" /dev/stdin', tool.slice(3)]
+  // wg opens the file by name, which fails (ENXIO) on the socket pair that Node gives a child; `cat |` makes it a pipe.
+  if (tool.startsWith('wg ')) return ['sh', '-c', 'cat | wg syncconf "$0" /proc/self/fd/0', tool.slice(3)]
   return [tool, '--noflush', '--wait', '5']
 }
 
