@@ -1,0 +1,41 @@
+/** Everything that follows from the addresses of a system file. */
+import { excludeCidr } from 'cidr-tools'
+import { addressesOf, cidrsOf, parseRange } from './address.ts'
+import type { System } from './schema.ts'
+
+export interface AddressPlan {
+  /** Subnet of the gateway network. */
+  onLink: string
+  prefixLength: number
+  vip: string
+  /** The client range, as the fewest CIDRs that cover exactly it. */
+  clientCidrs: string[]
+  /** Every address of the range, whether a pod has it or not. */
+  routerAddresses: string[]
+  gatewayAddresses: string[]
+  /** What a gateway routes back through the VIP: the client range, each CIDR longer than the on-link prefix. */
+  returnRoutes: string[]
+  /** What a client routes to the VIP: everything but the intranet. */
+  clientRoutes: string[]
+}
+
+/** Computes the address plan of a valid system. */
+export function addressPlan(system: System): AddressPlan {
+  const { subnet, clients, routers, gateways, vip } = system.gatewayNetwork
+  const clientCidrs = cidrsOf(parseRange(clients))
+  return {
+    onLink: subnet,
+    prefixLength: prefixOf(subnet),
+    vip,
+    clientCidrs,
+    routerAddresses: addressesOf(parseRange(routers)),
+    gatewayAddresses: addressesOf(parseRange(gateways)),
+    // A client range is smaller than its subnet, which also holds the VIP: its CIDRs are longer by themselves.
+    returnRoutes: clientCidrs,
+    clientRoutes: excludeCidr(['0.0.0.0/0'], system.intranet),
+  }
+}
+
+function prefixOf(cidr: string): number {
+  return Number(cidr.slice(cidr.indexOf('/') + 1))
+}

@@ -1,0 +1,96 @@
+/** IPv4 addresses, CIDRs and ranges as they stand in the system file; arithmetic is the libraries'. */
+import { containsCidr, mergeCidr, parseCidr } from 'cidr-tools'
+import ipaddr from 'ipaddr.js'
+import { z } from 'zod'
+
+/** Longest range that is accepted, in addresses. */
+const longestRange = 65_536n
+
+/** Dotted quad, as in `192.168.50.240`. */
+export const address4 = z.string().refine(isAddress4, 'expected an IPv4 address')
+
+/** Network with its prefix length and no host bits, as in `192.168.50.0/24`. */
+export const cidr4 = z.string().superRefine((text, context) => {
+  const problem = cidrProblem(text)
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+})
+
+/** First and last address, as in `192.168.50.1-192.168.50.239`. */
+export const range4 = z.string().superRefine((text, context) => {
+  const problem = rangeProblem(text)
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+})
+
+/** Range as two addresses, both inclusive. */
+export interface Range {
+  first: string
+  last: string
+}
+
+/** Takes a valid `range4` apart. */
+export function parseRange(text: string): Range {
+  const [first = '', last = ''] = text.split('-').map((part) => part.trim())
+  return { first, last }
+}
+
+function isAddress4(text: string): boolean {
+  return ipaddr.IPv4.isValidFourPartDecimal(text)
+}
+
+function cidrProblem(text: string): string | undefined {
+  const expected = 'expected an IPv4 network as ADDRESS/PREFIX'
+  const [address = '', prefix = ''] = text.split('/')
+  if (!isAddress4(address) || !/^\d{1,2}$/.test(prefix) || Number(prefix) > 32) return expected
+  const network = ipaddr.IPv4.networkAddressFromCIDR(text).toString()
+  return network === address ? undefined : `has host bits set: expected ${network}/${prefix}`
+}
+
+function rangeProblem(text: string): string | undefined {
+  const { first, last } = parseRange(text)
+  if (text.split('-').length !== 2 || !isAddress4(first) || !isAddress4(last)) {
+    return 'expected a range as FIRST-LAST, two IPv4 addresses'
+  }
+  const size = number(last) - number(first) + 1n
+  if (size < 1n) return `ends before it begins: expected ${last}-${first}`
+  return size > longestRange ? `has ${size} addresses: expected at most ${longestRange}` : undefined
+}
+
+/** Numeric value of an address, for comparing. */
+export function number(address: string): bigint {
+  return parseCidr(`${address}/32`).start
+}
+
+function fromNumber(value: bigint): string {
+  return new ipaddr.IPv4([24n, 16n, 8n, 0n].map((shift) => Number((value >> shift) & 255n))).toString()
+}
+
+/** Every address of a range, in order. */
+export function addressesOf(range: Range): string[] {
+  const first = number(range.first)
+  return Array.from({ length: Number(number(range.last) - first) + 1 }, (_, index) => fromNumber(first + BigInt(index)))
+}
+
+/** Fewest CIDRs that cover exactly the range, in order. */
+export function cidrsOf(range: Range): string[] {
+  return mergeCidr(addressesOf(range).map((address) => `${address}/32`))
+}
+
+/** Whether two ranges have an address in common. */
+export function rangesOverlap(a: Range, b: Range): boolean {
+  return number(a.first) <= number(b.last) && number(b.first) <= number(a.last)
+}
+
+export function rangeContains(range: Range, address: string): boolean {
+  return number(range.first) <= number(address) && number(address) <= number(range.last)
+}
+
+/** Whether the network holds the address, its own and the broadcast address included. */
+export function cidrContains(cidr: string, address: string): boolean {
+  return containsCidr(cidr, `${address}/32`)
+}
+
+/** First and last address of a network, network and broadcast address included. */
+export function cidrBounds(cidr: string): Range {
+  const { start, end } = parseCidr(cidr)
+  return { first: fromNumber(start), last: fromNumber(end) }
+}

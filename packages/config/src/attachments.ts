@@ -1,0 +1,176 @@
+/**
+ * Network attachments: how Multus plugs pods into the networks. Made from the system file, so that addresses, routes and
+ * MTUs stand in one place only.
+ */
+import { stringify } from 'yaml'
+import { addressPlan } from './address-plan.ts'
+import { addressesOf, cidrBounds, parseRange } from './address.ts'
+import type { System } from './schema.ts'
+
+/** Attachments by what attaches to them. */
+export type AttachmentName = 'client' | 'gateway' | 'router' | 'router-sync'
+
+/** NetworkAttachmentDefinition of the Network Plumbing Working Group, version 1. */
+export interface NetworkAttachment {
+  apiVersion: 'k8s.cni.cncf.io/v1'
+  kind: 'NetworkAttachmentDefinition'
+  metadata: { name: AttachmentName; namespace: string; annotations: Record<string, string> }
+  /** A CNI network configuration list as JSON. */
+  spec: { config: string }
+}
+
+/** IPAM by whereabouts: cluster-wide leases, the lowest free address first. */
+interface WhereaboutsIpam {
+  type: 'whereabouts'
+  range: string
+  range_start: string
+  range_end: string
+  routes?: { dst: string; gw: string }[]
+}
+
+interface BridgePlugin {
+  type: 'bridge'
+  bridge: string
+  mtu: number
+  /** The bridge is layer 2 only: no address on the node, nothing masqueraded. */
+  isGateway: false
+  ipMasq: false
+  ipam: WhereaboutsIpam
+}
+
+interface TuningPlugin {
+  type: 'tuning'
+  /** Keys below /proc/sys/net; the literal IFNAME stands for the interface. */
+  sysctl: Record<string, string>
+}
+
+interface Parts {
+  name: AttachmentName
+  description: string
+  bridge: BridgePlugin
+  tuning: TuningPlugin
+}
+
+/** Namespace that the attachments are published in; pods elsewhere refer to them as `vpn-gateway/client`. */
+const namespace = 'vpn-gateway'
+
+/** The networks carry IPv4 only: an interface without IPv6 cannot pick up a route from anyone's advertisement. */
+const noIpv6 = { 'net.ipv6.conf.IFNAME.disable_ipv6': '1' }
+
+/**
+ * A pod's /proc/sys is read-only, so what the agents need there is set here. Forwarding is not: the agents switch it on
+ * themselves, after their filters, where they can; elsewhere a pod has it from its node.
+ */
+const forwarder = {
+  // The kernel takes the higher of `all` and the interface (ip-sysctl).
+  'net.ipv4.conf.all.rp_filter': '0',
+  // Redirects are sent when either is 1; clients must not be told to skip the router.
+  'net.ipv4.conf.all.send_redirects': '0',
+  'net.ipv4.conf.IFNAME.send_redirects': '0',
+  'net.ipv4.conf.IFNAME.accept_redirects': '0',
+}
+
+/** IPVS and connection tracking as the routers need them (ipvs-sysctl, nf_conntrack-sysctl in the kernel's documentation). */
+const router = {
+  'net.ipv4.conf.IFNAME.rp_filter': '0',
+  'net.ipv4.vs.conntrack': '1',
+  'net.ipv4.vs.sloppy_tcp': '0',
+  'net.ipv4.vs.expire_nodest_conn': '1',
+  'net.ipv4.vs.sync_threshold': '0 0',
+  'net.ipv4.vs.sync_refresh_period': '10',
+  'net.ipv4.vs.sync_retries': '2',
+  'net.ipv4.vs.backup_only': '0',
+  'net.netfilter.nf_conntrack_tcp_loose': '0',
+}
+
+/** All attachments of a system: the routers' only where it has a router network. */
+export function networkAttachments(system: System): NetworkAttachment[] {
+  const { gatewayNetwork, routerNetwork } = system
+  const { clientRoutes, vip, gatewayAddresses } = addressPlan(system)
+  // Without routers the clients' way out is the gateway itself.
+  const via = routerNetwork === undefined ? (gatewayAddresses[0] ?? vip) : vip
+  const onGatewayNetwork = (range: string, routes?: WhereaboutsIpam['routes']) => bridge(gatewayNetwork, range, routes)
+  const parts: Parts[] = [
+    {
+      name: 'client',
+      description:
+        'Pods that reach the internet through the tunnels: everything but the intranet goes to the virtual address.',
+      bridge: onGatewayNetwork(
+        gatewayNetwork.clients,
+        clientRoutes.map((dst) => ({ dst, gw: via })),
+      ),
+      tuning: { type: 'tuning', sysctl: { ...noIpv6, 'net.ipv4.conf.IFNAME.accept_redirects': '0' } },
+    },
+    {
+      name: 'gateway',
+      description: 'Gateway pods, one tunnel each.',
+      bridge: onGatewayNetwork(gatewayNetwork.gateways),
+      tuning: { type: 'tuning', sysctl: { ...noIpv6, ...forwarder } },
+    },
+  ]
+  if (routerNetwork !== undefined) {
+    parts.push(
+      {
+        name: 'router',
+        description: 'Router pods, on the network of clients and gateways.',
+        bridge: onGatewayNetwork(gatewayNetwork.routers),
+        tuning: { type: 'tuning', sysctl: { ...noIpv6, ...forwarder, ...router } },
+      },
+      {
+        name: 'router-sync',
+        description: 'Router pods among themselves: VRRP, IPVS sync, conntrackd.',
+        bridge: bridge(routerNetwork, hostsOf(routerNetwork.subnet, gatewayNetwork.routers)),
+        tuning: { type: 'tuning', sysctl: { ...noIpv6 } },
+      },
+    )
+  }
+  return parts.map(attachment)
+}
+
+/** File name to YAML of every attachment; the same input gives the same bytes. */
+export function renderAttachments(system: System): Record<string, string> {
+  return Object.fromEntries(
+    networkAttachments(system).map((item) => [`${item.metadata.name}.yaml`, stringify(item, { lineWidth: 0 })]),
+  )
+}
+
+function bridge(
+  network: { subnet: string; bridge: string; mtu: number },
+  range: string,
+  routes?: WhereaboutsIpam['routes'],
+): BridgePlugin {
+  const { first, last } = parseRange(range)
+  return {
+    type: 'bridge',
+    bridge: network.bridge,
+    mtu: network.mtu,
+    isGateway: false,
+    ipMasq: false,
+    ipam: {
+      type: 'whereabouts',
+      range: network.subnet,
+      range_start: first,
+      range_end: last,
+      ...(routes === undefined ? {} : { routes }),
+    },
+  }
+}
+
+/** As many addresses of the router network as there can be routers, from its first host on. */
+function hostsOf(subnet: string, routers: string): string {
+  const { first: network } = cidrBounds(subnet)
+  const count = addressesOf(parseRange(routers)).length
+  const hosts = addressesOf(cidrBounds(subnet)).slice(1, count + 1)
+  return `${hosts[0] ?? network}-${hosts.at(-1) ?? network}`
+}
+
+function attachment({ name, description, bridge: plugin, tuning }: Parts): NetworkAttachment {
+  return {
+    apiVersion: 'k8s.cni.cncf.io/v1',
+    kind: 'NetworkAttachmentDefinition',
+    metadata: { name, namespace, annotations: { 'kubernetes.io/description': description } },
+    spec: {
+      config: `${JSON.stringify({ cniVersion: '0.4.0', name: `vpn-gateway-${name}`, plugins: [plugin, tuning] }, null, 2)}\n`,
+    },
+  }
+}

@@ -1,0 +1,89 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { containsCidr, mergeCidr, overlapCidr } from 'cidr-tools'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  addressPlan,
+  addressesOf,
+  networkAttachments,
+  networkLinks,
+  parseRange,
+  parseSystem,
+  renderAttachments,
+} from '@vpn-gateway/config'
+
+const file = new URL('../../../deploy/vpn-gateway.yaml', import.meta.url)
+const example = readFileSync(file, 'utf8')
+const system = parseSystem(example, 'system.yaml')
+
+test('clients get routes for everything but the intranet', () => {
+  expect(addressPlan(system).clientRoutes).toEqual([
+    '0.0.0.0/5',
+    '8.0.0.0/7',
+    '11.0.0.0/8',
+    '12.0.0.0/6',
+    '16.0.0.0/4',
+    '32.0.0.0/3',
+    '64.0.0.0/2',
+    '128.0.0.0/1',
+  ])
+})
+
+test('client routes and any intranet are everything, without overlap', () => {
+  const octet = fc.integer({ min: 1, max: 223 }).filter((value) => value !== 192)
+  fc.assert(
+    fc.property(fc.uniqueArray(octet, { minLength: 1, maxLength: 4 }), (octets) => {
+      const intranet = octets.map((value) => `${value}.0.0.0/8`)
+      const { clientRoutes } = addressPlan({ ...system, intranet })
+      expect(clientRoutes.some((route) => overlapCidr(route, intranet))).toBe(false)
+      expect(mergeCidr([...clientRoutes, ...intranet])).toEqual(['0.0.0.0/0'])
+    }),
+  )
+})
+
+test('return routes cover exactly the client range, and are more specific than the network itself', () => {
+  const last = fc.integer({ min: 1, max: 239 })
+  fc.assert(
+    fc.property(last, last, (a, b) => {
+      const clients = `192.168.50.${Math.min(a, b)}-192.168.50.${Math.max(a, b)}`
+      const plan = addressPlan({ ...system, gatewayNetwork: { ...system.gatewayNetwork, clients } })
+      const range = addressesOf(parseRange(clients))
+      expect(range.every((address) => containsCidr(plan.returnRoutes, `${address}/32`))).toBe(true)
+      const size = plan.returnRoutes.reduce((sum, cidr) => sum + 2 ** (32 - Number(cidr.split('/')[1])), 0)
+      expect(size).toBe(range.length)
+      expect(plan.returnRoutes.every((cidr) => Number(cidr.split('/')[1]) > 24)).toBe(true)
+    }),
+  )
+})
+
+test('every network is a bridge and a VXLAN device with a name that the kernel takes', () => {
+  expect(networkLinks(system)).toEqual([
+    {
+      network: 'gateway',
+      bridge: 'vpn-gateway',
+      bridgeMtu: 1420,
+      vxlan: { name: 'vpn-gateway-x', vni: 50, port: 4789, mtu: 1420 },
+    },
+    {
+      network: 'router',
+      bridge: 'vpn-router',
+      bridgeMtu: 1450,
+      vxlan: { name: 'vpn-router-x', vni: 51, port: 4789, mtu: 1450 },
+    },
+  ])
+})
+
+test('deploy/ holds what is rendered from its system file; scripts/render-attachments.ts writes it', () => {
+  const folder = new URL('../../../deploy/base/network-attachments/', import.meta.url)
+  const published = Object.fromEntries(
+    readdirSync(folder).map((name) => [name, readFileSync(new URL(name, folder), 'utf8')]),
+  )
+  expect(published).toEqual(renderAttachments(system))
+})
+
+test('without routers clients are sent to the gateway itself, and there are no router attachments', () => {
+  const { routerNetwork: _routerNetwork, ...single } = system
+  const attachments = networkAttachments(single)
+  expect(attachments.map((item) => item.metadata.name)).toEqual(['client', 'gateway'])
+  expect(attachments[0]?.spec.config).toContain('"gw": "192.168.50.248"')
+})

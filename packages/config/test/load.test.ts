@@ -1,0 +1,169 @@
+/** What a wrong system file is answered with: one line a problem, the field first, then what was expected. */
+import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { loadSystem, parseSystem, UserError } from '@vpn-gateway/config'
+
+const example = readFileSync(new URL('../../../deploy/vpn-gateway.yaml', import.meta.url), 'utf8')
+
+function problems(text: string): readonly string[] {
+  try {
+    parseSystem(text, 'system.yaml')
+  } catch (error) {
+    if (error instanceof UserError) return error.problems
+    throw error
+  }
+  return []
+}
+
+/** The example with one text replaced by another; the replacement must have been possible. */
+function changed(from: string, to: string): string {
+  expect(example).toContain(from)
+  return example.replace(from, to)
+}
+
+test('the published example is valid, with defaults filled in', () => {
+  const system = parseSystem(example, 'system.yaml')
+  expect(system.gatewayNetwork.vip).toBe('192.168.50.240')
+  expect(system.router).toMatchObject({ virtualRouterId: 51, scheduler: 'wlc' })
+})
+
+test.each([
+  [
+    'an unknown key, with the one that was meant',
+    'vip:',
+    'vipp:',
+    ['gatewayNetwork.vip: missing: expected text', 'gatewayNetwork.vipp: unknown key: expected vip?'],
+  ],
+  [
+    'a VIP outside the subnet',
+    'vip: 192.168.50.240',
+    'vip: 192.168.51.240',
+    ['gatewayNetwork.vip: 192.168.51.240 is outside gatewayNetwork.subnet 192.168.50.0/24'],
+  ],
+  [
+    'a VIP inside a range',
+    'vip: 192.168.50.240',
+    'vip: 192.168.50.241',
+    ['gatewayNetwork.routers: 192.168.50.241-192.168.50.247 overlaps gatewayNetwork.vip 192.168.50.241'],
+  ],
+  [
+    'overlapping ranges',
+    'clients: 192.168.50.1-192.168.50.239',
+    'clients: 192.168.50.1-192.168.50.249',
+    [
+      'gatewayNetwork.vip: 192.168.50.240 overlaps gatewayNetwork.clients 192.168.50.1-192.168.50.249',
+      'gatewayNetwork.routers: 192.168.50.241-192.168.50.247 overlaps gatewayNetwork.clients 192.168.50.1-192.168.50.249',
+      'gatewayNetwork.gateways: 192.168.50.248-192.168.50.254 overlaps gatewayNetwork.clients 192.168.50.1-192.168.50.249',
+    ],
+  ],
+  [
+    'a range that holds the network address',
+    'clients: 192.168.50.1-',
+    'clients: 192.168.50.0-',
+    [
+      'gatewayNetwork.clients: 192.168.50.0-192.168.50.239 holds the network or broadcast address of gatewayNetwork.subnet 192.168.50.0/24',
+    ],
+  ],
+  [
+    'an MTU that VXLAN leaves no room for',
+    'mtu: 1450',
+    'mtu: 1460',
+    ['routerNetwork.mtu: 1460 is more than underlay.mtu 1500 less 50 bytes of VXLAN: expected at most 1450'],
+  ],
+  [
+    'an MTU that the tunnel cannot take',
+    'tunnel:\n  mtu: 1420',
+    'tunnel:\n  mtu: 1380',
+    ['gatewayNetwork.mtu: 1420 is more than tunnel.mtu 1380: expected at most 1380'],
+  ],
+  [
+    'networks that overlap',
+    'subnet: 192.168.51.0/24',
+    'subnet: 192.168.50.0/25',
+    ['routerNetwork.subnet: 192.168.50.0/25 overlaps gatewayNetwork.subnet 192.168.50.0/24'],
+  ],
+  [
+    'an intranet that holds the gateway network',
+    'intranet: [10.0.0.0/8]',
+    'intranet: [10.0.0.0/8, 192.168.0.0/16]',
+    [
+      "gatewayNetwork.subnet: 192.168.50.0/24 overlaps intranet[1] 192.168.0.0/16, which pods reach by the cluster's own network",
+      "routerNetwork.subnet: 192.168.51.0/24 overlaps intranet[1] 192.168.0.0/16, which pods reach by the cluster's own network",
+    ],
+  ],
+  [
+    'host bits',
+    'subnet: 192.168.50.0/24',
+    'subnet: 192.168.50.1/24',
+    ['gatewayNetwork.subnet: "192.168.50.1/24" has host bits set: expected 192.168.50.0/24'],
+  ],
+  [
+    'a service address outside the intranet',
+    'address: 10.96.0.100',
+    'address: 172.16.0.1',
+    [
+      "forwards[0].to.address: 172.16.0.1 is outside the intranet: expected an address that the cluster's own network reaches",
+    ],
+  ],
+  [
+    'the same VNI twice',
+    'vni: 51',
+    'vni: 50',
+    ['routerNetwork.vxlan.vni: 50 is gatewayNetwork.vxlan.vni too: expected another number'],
+  ],
+  ['a wrong type', 'mtu: 1450', 'mtu: large', ['routerNetwork.mtu: "large": expected a number']],
+  ['a port out of range', 'port: 45678', 'port: 70000', ['forwards[0].port: 70000: expected at most 65535']],
+  [
+    'no multicast address',
+    'multicast: 239.192.50.50',
+    'multicast: 10.1.1.1',
+    ['underlay.peers.multicast: 10.1.1.1 is no multicast address: expected one of 224.0.0.0/4'],
+  ],
+] as const)('%s', (_name, from, to, expected) => {
+  expect(problems(changed(from, to))).toEqual(expected.map((line) => `system.yaml: ${line}`))
+})
+
+test('all problems are told at once', () => {
+  const text = example
+    .replace('vni: 51', 'vni: 50')
+    .replace('mtu: 1450', 'mtu: 1460')
+    .replace('vip: 192.168.50.240', 'vip: 10.0.0.1')
+  expect(problems(text)).toHaveLength(3)
+})
+
+test('the same port twice is told with the one that has it', () => {
+  const text = `${example}  - name: web\n    protocol: both\n    port: 45678\n    to: { address: 10.96.0.101 }\n`
+  expect(problems(text)).toEqual([
+    'system.yaml: forwards[1].name: "web" is forwards[0].name too: expected another name',
+    'system.yaml: forwards[1].port: 45678 (both) is forwarded by forwards[0] already',
+  ])
+})
+
+test('broken YAML names line and column, a key given twice is refused', () => {
+  expect(problems('version: 1\n  - x: [')[0]).toMatch(/^system\.yaml: line 1, column \d+: /)
+  expect(problems(`${example}\nversion: 1\n`)[0]).toMatch(/^system\.yaml: line \d+, column 1: Map keys must be unique/)
+  expect(problems('')).toEqual(['system.yaml: null: expected a mapping'])
+})
+
+test('a file that is not there is one line', async () => {
+  await expect(loadSystem('/no/such/file.yaml')).rejects.toThrow(
+    new UserError('/no/such/file.yaml: no such file: expected the system file (YAML)'),
+  )
+})
+
+test('whatever is in the file, the answer is a system or a UserError', () => {
+  const mutated = fc
+    .tuple(
+      fc.nat(example.length),
+      fc.nat(40),
+      fc.oneof(fc.string(), fc.constantFrom(': ', '- ', '&a ', '*a', '{', '!!js ', '1e999')),
+    )
+    .map(([at, cut, put]) => example.slice(0, at) + put + example.slice(at + cut))
+  fc.assert(
+    fc.property(mutated, (text) => {
+      for (const problem of problems(text)) expect(problem).toMatch(/^system\.yaml: /)
+    }),
+    { numRuns: 1000 },
+  )
+})
