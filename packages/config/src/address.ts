@@ -4,7 +4,7 @@ import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
 
 /** Longest range that is accepted, in addresses. */
-const longestRange = 65_536n
+const longestRange = 65_536
 
 /** Dotted quad, as in `192.168.50.240`. */
 export const address4 = z.string().refine(isAddress4, 'expected an IPv4 address')
@@ -39,8 +39,9 @@ function isAddress4(text: string): boolean {
 
 function cidrProblem(text: string): string | undefined {
   const expected = 'expected an IPv4 network as ADDRESS/PREFIX'
-  const [address = '', prefix = ''] = text.split('/')
-  if (!isAddress4(address) || !/^\d{1,2}$/.test(prefix) || Number(prefix) > 32) return expected
+  // One writing for one network: the kernel prints prefix lengths without leading zeros.
+  const [, address = '', prefix = ''] = /^([\d.]+)\/(\d|[12]\d|3[0-2])$/.exec(text) ?? []
+  if (!isAddress4(address)) return expected
   const network = ipaddr.IPv4.networkAddressFromCIDR(text).toString()
   return network === address ? undefined : `has host bits set: expected ${network}/${prefix}`
 }
@@ -50,13 +51,12 @@ function rangeProblem(text: string): string | undefined {
   if (text.split('-').length !== 2 || !isAddress4(first) || !isAddress4(last)) {
     return 'expected a range as FIRST-LAST, two IPv4 addresses'
   }
-  const size = number(last) - number(first) + 1n
-  if (size < 1n) return `ends before it begins: expected ${last}-${first}`
+  const size = rangeSize({ first, last })
+  if (size < 1) return `ends before it begins: expected ${last}-${first}`
   return size > longestRange ? `has ${size} addresses: expected at most ${longestRange}` : undefined
 }
 
-/** Numeric value of an address, for comparing. */
-export function number(address: string): bigint {
+function number(address: string): bigint {
   return parseCidr(`${address}/32`).start
 }
 
@@ -66,8 +66,17 @@ function fromNumber(value: bigint): string {
 
 /** Every address of a range, in order. */
 export function addressesOf(range: Range): string[] {
-  const first = number(range.first)
-  return Array.from({ length: Number(number(range.last) - first) + 1 }, (_, index) => fromNumber(first + BigInt(index)))
+  return Array.from({ length: rangeSize(range) }, (_, index) => addressAfter(range.first, index))
+}
+
+/** How many addresses a range has; 0 or less where it ends before it begins. */
+export function rangeSize(range: Range): number {
+  return Number(number(range.last) - number(range.first)) + 1
+}
+
+/** The address that is `count` further on. */
+export function addressAfter(address: string, count: number): string {
+  return fromNumber(number(address) + BigInt(count))
 }
 
 /** Fewest CIDRs that cover exactly the range, in order. */
@@ -80,6 +89,7 @@ export function rangesOverlap(a: Range, b: Range): boolean {
   return number(a.first) <= number(b.last) && number(b.first) <= number(a.last)
 }
 
+/** Whether a range holds the address, its ends included. */
 export function rangeContains(range: Range, address: string): boolean {
   return number(range.first) <= number(address) && number(address) <= number(range.last)
 }

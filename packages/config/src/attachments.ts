@@ -4,7 +4,7 @@
  */
 import { stringify } from 'yaml'
 import { addressPlan } from './address-plan.ts'
-import { addressesOf, cidrBounds, parseRange } from './address.ts'
+import { addressAfter, cidrBounds, parseRange, rangeSize } from './address.ts'
 import type { System } from './schema.ts'
 
 /** Attachments by what attaches to them. */
@@ -59,7 +59,8 @@ const noIpv6 = { 'net.ipv6.conf.IFNAME.disable_ipv6': '1' }
 
 /**
  * A pod's /proc/sys is read-only, so what the agents need there is set here. Forwarding is not: the agents switch it on
- * themselves, after their filters, where they can; elsewhere a pod has it from its node.
+ * themselves, after their filters, where they can; elsewhere a pod has it from its node, because a new namespace starts
+ * with the IPv4 settings of the first one (net.core.devconf_inherit_init_net).
  */
 const forwarder = {
   // The kernel takes the higher of `all` and the interface (ip-sysctl).
@@ -68,6 +69,13 @@ const forwarder = {
   'net.ipv4.conf.all.send_redirects': '0',
   'net.ipv4.conf.IFNAME.send_redirects': '0',
   'net.ipv4.conf.IFNAME.accept_redirects': '0',
+}
+
+const gateway = {
+  // The tunnel's link is made later and starts with `default`. The whole internet comes in by it, which the main table
+  // would reach by the pod network.
+  'net.ipv4.conf.default.rp_filter': '0',
+  'net.ipv4.conf.IFNAME.rp_filter': '1',
 }
 
 /** IPVS and connection tracking as the routers need them (ipvs-sysctl, nf_conntrack-sysctl in the kernel's documentation). */
@@ -81,6 +89,8 @@ const router = {
   'net.ipv4.vs.sync_retries': '2',
   'net.ipv4.vs.backup_only': '0',
   'net.netfilter.nf_conntrack_tcp_loose': '0',
+  // A router that takes over has not seen the last of a flow's sequence numbers.
+  'net.netfilter.nf_conntrack_tcp_be_liberal': '1',
 }
 
 /** All attachments of a system: the routers' only where it has a router network. */
@@ -105,7 +115,7 @@ export function networkAttachments(system: System): NetworkAttachment[] {
       name: 'gateway',
       description: 'Gateway pods, one tunnel each.',
       bridge: onGatewayNetwork(gatewayNetwork.gateways),
-      tuning: { type: 'tuning', sysctl: { ...noIpv6, ...forwarder } },
+      tuning: { type: 'tuning', sysctl: { ...noIpv6, ...forwarder, ...gateway } },
     },
   ]
   if (routerNetwork !== undefined) {
@@ -120,7 +130,7 @@ export function networkAttachments(system: System): NetworkAttachment[] {
         name: 'router-sync',
         description: 'Router pods among themselves: VRRP, IPVS sync, conntrackd.',
         bridge: bridge(routerNetwork, hostsOf(routerNetwork.subnet, gatewayNetwork.routers)),
-        tuning: { type: 'tuning', sysctl: { ...noIpv6 } },
+        tuning: { type: 'tuning', sysctl: { ...noIpv6, 'net.ipv4.conf.IFNAME.rp_filter': '1' } },
       },
     )
   }
@@ -159,9 +169,7 @@ function bridge(
 /** As many addresses of the router network as there can be routers, from its first host on. */
 function hostsOf(subnet: string, routers: string): string {
   const { first: network } = cidrBounds(subnet)
-  const count = addressesOf(parseRange(routers)).length
-  const hosts = addressesOf(cidrBounds(subnet)).slice(1, count + 1)
-  return `${hosts[0] ?? network}-${hosts.at(-1) ?? network}`
+  return `${addressAfter(network, 1)}-${addressAfter(network, rangeSize(parseRange(routers)))}`
 }
 
 function attachment({ name, description, bridge: plugin, tuning }: Parts): NetworkAttachment {

@@ -6,10 +6,11 @@ import {
   addressesOf,
   parseRange,
   rangeContains,
+  rangeSize,
   rangesOverlap,
   type Range,
 } from './address.ts'
-import { vxlanOverhead4 } from './network-link.ts'
+import { networkLinks, vxlanOverhead4 } from './network-link.ts'
 import type { System } from './schema.ts'
 
 /** A problem of the system file: which field, and what was expected. */
@@ -28,6 +29,7 @@ export function checkSystem(system: System): Problem[] {
   return [
     ...checkGatewayNetwork(system),
     ...checkNetworks(system),
+    ...checkLinkNames(system),
     ...checkMtu(system),
     ...checkForwards(system),
     ...checkGateways(system),
@@ -64,11 +66,11 @@ function checkGatewayNetwork({ gatewayNetwork, routerNetwork }: System): Problem
       }
     }
   })
-  const routers = addressesOf(parseRange(gatewayNetwork.routers)).length
+  const routers = rangeSize(parseRange(gatewayNetwork.routers))
   if (routerNetwork !== undefined && (routers < 2 || routers > mostRouters)) {
     problems.push({ path: path('routers'), message: `has ${routers} addresses: expected 2 to ${mostRouters}` })
   }
-  const gateways = addressesOf(parseRange(gatewayNetwork.gateways)).length
+  const gateways = rangeSize(parseRange(gatewayNetwork.gateways))
   if (gateways > mostGateways) {
     problems.push({ path: path('gateways'), message: `has ${gateways} addresses: expected at most ${mostGateways}` })
   }
@@ -99,10 +101,12 @@ function checkNetworks({ gatewayNetwork, routerNetwork, intranet, underlay }: Sy
     })
   })
   if (routerNetwork !== undefined) {
-    if (routerNetwork.bridge === gatewayNetwork.bridge) {
+    const hosts = rangeSize(cidrBounds(routerNetwork.subnet)) - 2
+    const routers = rangeSize(parseRange(gatewayNetwork.routers))
+    if (hosts < routers) {
       problems.push({
-        path: 'routerNetwork.bridge',
-        message: `${routerNetwork.bridge} is gatewayNetwork.bridge too: expected another name`,
+        path: 'routerNetwork.subnet',
+        message: `${routerNetwork.subnet} has ${Math.max(hosts, 0)} host addresses: expected at least ${routers}, one for each of gatewayNetwork.routers`,
       })
     }
     if (routerNetwork.vxlan.vni === gatewayNetwork.vxlan.vni) {
@@ -117,6 +121,26 @@ function checkNetworks({ gatewayNetwork, routerNetwork, intranet, underlay }: Sy
       path: 'underlay.peers.multicast',
       message: `${underlay.peers.multicast} is no multicast address: expected one of 224.0.0.0/4`,
     })
+  }
+  return problems
+}
+
+/** A node's links share one name space: bridges, the VXLAN links named after them, the underlay's device. */
+function checkLinkNames(system: System): Problem[] {
+  const problems: Problem[] = []
+  const taken = new Map<string, string>([[system.underlay.device, 'underlay.device']])
+  for (const { network, bridge, vxlan } of networkLinks(system)) {
+    const path = `${network}Network.bridge`
+    const names: [string, string, string][] = [
+      [bridge, bridge, path],
+      [vxlan.name, `the VXLAN link of ${bridge} is ${vxlan.name}, which`, `the VXLAN link of ${path}`],
+    ]
+    // Equal bridges have equal VXLAN links as well: the first clash says it.
+    const clash = names.find(([name]) => taken.has(name))
+    if (clash !== undefined) {
+      problems.push({ path, message: `${clash[1]} is ${taken.get(clash[0])} too: expected another name` })
+    }
+    for (const [name, , what] of names) taken.set(name, what)
   }
   return problems
 }

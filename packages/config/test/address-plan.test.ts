@@ -56,6 +56,46 @@ test('return routes cover exactly the client range, and are more specific than t
   )
 })
 
+test('however a subnet is shared out, return routes hold every client and no VIP, router or gateway', () => {
+  const hosts = (prefix: number) =>
+    fc.uniqueArray(fc.integer({ min: 1, max: 2 ** (32 - prefix) - 2 }), { minLength: 7, maxLength: 7 })
+  const plans = fc
+    .integer({ min: 24, max: 28 })
+    .chain((prefix) => fc.tuple(fc.constant(prefix), hosts(prefix), fc.shuffledSubarray([0, 1, 2], { minLength: 3 })))
+  fc.assert(
+    fc.property(plans, ([prefix, offsets, order]) => {
+      const at = offsets.sort((a, b) => a - b).map((offset) => `192.168.50.${offset}`)
+      const ranges = [`${at[0]}-${at[1]}`, `${at[3]}-${at[4]}`, `${at[5]}-${at[6]}`]
+      const [clients = '', routers = '', gateways = ''] = order.map((index) => ranges[index])
+      const subnet = `192.168.50.0/${prefix}`
+      const vip = at[2] ?? ''
+      const plan = addressPlan({
+        ...system,
+        gatewayNetwork: { ...system.gatewayNetwork, subnet, clients, vip, routers, gateways },
+      })
+      const routed = (address: string) => containsCidr(plan.returnRoutes, `${address}/32`)
+      expect(addressesOf(parseRange(clients)).every(routed)).toBe(true)
+      expect([vip, ...plan.routerAddresses, ...plan.gatewayAddresses].some(routed)).toBe(false)
+      expect(plan.returnRoutes.every((cidr) => Number(cidr.split('/')[1]) > prefix)).toBe(true)
+    }),
+  )
+})
+
+test('routers get as many sync addresses as there can be routers, out of a network of any size', () => {
+  const ipam = (subnet: string) => {
+    const routerNetwork = { subnet, mtu: 1450, bridge: 'vpn-router', vxlan: { vni: 51 } }
+    const sync = networkAttachments({ ...system, routerNetwork }).find((item) => item.metadata.name === 'router-sync')
+    return (JSON.parse(sync?.spec.config ?? '{}') as { plugins: { ipam: unknown }[] }).plugins[0]?.ipam
+  }
+  expect(ipam('172.16.0.0/12')).toEqual({
+    type: 'whereabouts',
+    range: '172.16.0.0/12',
+    range_start: '172.16.0.1',
+    range_end: '172.16.0.7',
+  })
+  expect(ipam('192.168.51.0/28')).toMatchObject({ range_start: '192.168.51.1', range_end: '192.168.51.7' })
+})
+
 test('every network is a bridge and a VXLAN device with a name that the kernel takes', () => {
   expect(networkLinks(system)).toEqual([
     {
