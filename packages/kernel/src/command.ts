@@ -5,7 +5,7 @@ import { ExecaError, execa } from 'execa'
 export interface Invocation {
   argv: readonly [string, ...string[]]
   stdin?: string
-  /** Milliseconds until the program is killed; 10,000 unless said. */
+  /** Milliseconds until the program is killed; 30,000 unless said. */
   timeoutMs?: number
 }
 
@@ -80,7 +80,7 @@ export interface RunnerOptions {
 /** Makes a runner on this process' own network namespace. */
 export function createRunner(options: RunnerOptions = {}): Runner {
   return {
-    async run({ argv, stdin, timeoutMs = 10_000 }) {
+    async run({ argv, stdin, timeoutMs = 30_000 }) {
       const started = performance.now()
       const [program, ...args] = argv
       let failed = true

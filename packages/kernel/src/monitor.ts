@@ -42,9 +42,9 @@ async function follow(
   onEvent: (object: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const [program, ...args] = argv
   while (!signal.aborted) {
-    const child = execa(program, args, {
+    // A monitor that nobody reads ends only when it next has something to write: it must die with the agent.
+    const child = execa('setpriv', ['--pdeathsig', 'KILL', ...argv], {
       env: { LC_ALL: 'C' },
       stdin: 'ignore',
       stderr: 'ignore',

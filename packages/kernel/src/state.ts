@@ -19,7 +19,7 @@ export interface VxlanAttributes {
   group?: string
   /** Whether remote addresses are learned from received frames. */
   learning: boolean
-  /** Whether the outer IPv4 UDP header carries a checksum; the kernel's default is no. */
+  /** Whether the outer IPv4 UDP header carries a checksum; kernels differ in their default. */
   udpChecksum?: boolean
 }
 

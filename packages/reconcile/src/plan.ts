@@ -22,7 +22,7 @@ export function plan(desired: DesiredState, observed: ObservedState, owner: Owne
   const routes = planRoutes(reachable.routes, present.routes, owner)
   const rules = planRules(desired.rules, observed.rules, owner)
   const fdb = planFdb(reachable.fdb, present.fdb, owner)
-  const sysctls = planSysctls(reachable.sysctls, observed.sysctls)
+  const sysctls = planSysctls(reachable.sysctls, present.sysctls)
   const nft = planNft(desired.nft, observed.nft, owner)
   return [
     ...planIptables(desired.iptables, observed.iptables, owner),
@@ -71,12 +71,7 @@ function withoutDevices(
     if (desired.fdb) onOurs.fdb = desired.fdb.filter(keep)
     if (desired.routes) onOurs.routes = desired.routes.filter((route) => route.nexthops.every(keep))
     if (desired.wireguard) onOurs.wireguard = desired.wireguard.filter((device) => !foreign.has(device.name))
-    if (desired.sysctls) {
-      const parts = [...foreign].map((name) => new RegExp(`[./]${name}[./]`))
-      onOurs.sysctls = Object.fromEntries(
-        Object.entries(desired.sysctls).filter(([key]) => !parts.some((part) => part.test(key))),
-      )
-    }
+    if (desired.sysctls) onOurs.sysctls = withoutSysctls(desired.sysctls, foreign)
   }
   if (replaced.size === 0) return [onOurs, observed]
   const stays = (item: { dev: string }) => !replaced.has(item.dev)
@@ -87,7 +82,14 @@ function withoutDevices(
       addresses: observed.addresses.filter(stays),
       fdb: observed.fdb.filter(stays),
       routes: observed.routes.filter((route) => route.nexthops.every(stays)),
+      sysctls: withoutSysctls(observed.sysctls, replaced),
       wireguard: observed.wireguard.filter((device) => !replaced.has(device.name)),
     },
   ]
+}
+
+/** Takes out the parameters that belong to one of the links. */
+function withoutSysctls<T>(sysctls: Record<string, T>, links: ReadonlySet<string>): Record<string, T> {
+  const parts = [...links].map((name) => new RegExp(`[./]${name}[./]`))
+  return Object.fromEntries(Object.entries(sysctls).filter(([key]) => !parts.some((part) => part.test(key))))
 }

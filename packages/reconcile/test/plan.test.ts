@@ -231,6 +231,19 @@ test('a changed VXLAN identity is a deletion and an addition, a changed MTU is n
   ])
 })
 
+test('a link that is made anew gets its parameters again: they went with the old one', () => {
+  const spec = { name: 'x0', kind: 'vxlan' as const, up: true, vxlan: { id: 50, port: 4789, learning: true } }
+  const sysctls = { 'net.ipv6.conf.x0.disable_ipv6': '1', 'net.ipv6.conf.x01.disable_ipv6': '1' }
+  const held: Link = { ...spec, mtu: 1450, carrier: true, alias: owner.alias, vxlan: { ...spec.vxlan, id: 51 } }
+  const steps = plan({ links: [spec], sysctls }, { ...emptyState(), links: [held], sysctls }, owner)
+  expect(steps.map(describeStep)).toEqual([
+    'link del x0',
+    'link add x0 type vxlan',
+    'link set x0 up true',
+    'sysctl set net.ipv6.conf.x0.disable_ipv6=1',
+  ])
+})
+
 test('keys never appear in the description of a step', () => {
   const privateKey = 'YAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk='
   const steps = plan({ wireguard: [{ name: 'wg0', privateKey, publicKey: 'p', peers: [] }] }, emptyState(), owner)

@@ -1,0 +1,171 @@
+/**
+ * Addresses of the peers' endpoints. A host name is asked for once, and again only while the tunnel is down: names with
+ * several addresses answer in changing order, and a tunnel that works must not be moved by that.
+ */
+import type { WireguardDevice } from '@vpn-gateway/kernel'
+import type { Component } from '@vpn-gateway/runtime'
+import { lookup as systemLookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import type { TunnelPeer } from './tunnel-file.ts'
+import type { Endpoint } from './tunnel-value.ts'
+
+/** Addresses of a host name, in the resolver's order; rejects with the resolver's error. */
+type Lookup = (host: string) => Promise<string[]>
+
+/** What the endpoints are followed by. */
+export interface EndpointsOptions {
+  peers: () => readonly TunnelPeer[]
+  /** Whether the tunnel is down, so that the addresses may have changed. */
+  suspect: () => boolean
+  /** Called when an address is another than before. */
+  onChange: () => void
+  log: { warn(fields: object, message: string): void; info(fields: object, message: string): void }
+  /** `address:port` by public key, as the kernel holds them from an earlier process. */
+  known?: ReadonlyMap<string, string>
+  lookup?: Lookup
+}
+
+/** The endpoints' addresses, as a component that follows them. */
+export interface Endpoints extends Component {
+  /** `address:port` by public key; `[address]:port` for IPv6. */
+  current(): ReadonlyMap<string, string>
+  /** Endpoints without an address, one line each. */
+  problems(): string[]
+}
+
+/** Milliseconds between two looks at whether a name has to be asked for. */
+const tick = 1000
+/** Milliseconds before the same name is asked for again; doubles up to the second. */
+const backoff = [2000, 30_000] as const
+
+const lookupAll: Lookup = async (host) => (await systemLookup(host, { all: true })).map(({ address }) => address)
+
+/** Follows the endpoints of the tunnel's peers; keeps the last good address where a name cannot be resolved. */
+export function createEndpoints(options: EndpointsOptions): Endpoints {
+  const lookup = options.lookup ?? lookupAll
+  const addresses = new Map<string, string>()
+  const failures = new Map<string, string>()
+  for (const [publicKey, endpoint] of options.known ?? []) addresses.set(publicKey, hostOf(endpoint))
+  /** Host that the address of a key belongs to; the file may name another one later. */
+  const hosts = new Map<string, string>()
+  let wait: number = backoff[0]
+  let next = 0
+  let stopped = true
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> = Promise.resolve()
+
+  function current(): Map<string, string> {
+    const result = new Map<string, string>()
+    for (const { publicKey, endpoint } of options.peers()) {
+      if (endpoint === undefined) continue
+      const address = isIP(endpoint.host) !== 0 ? endpoint.host : addressOf(publicKey, endpoint)
+      if (address !== undefined) result.set(publicKey, joinEndpoint(address, endpoint.port))
+    }
+    return result
+  }
+
+  function addressOf(publicKey: string, { host }: Endpoint): string | undefined {
+    const of = hosts.get(publicKey)
+    return of === undefined || of === host ? addresses.get(publicKey) : undefined
+  }
+
+  async function refresh(): Promise<void> {
+    const before = [...current()].join(' ')
+    for (const { publicKey, endpoint } of options.peers()) {
+      if (endpoint === undefined || isIP(endpoint.host) !== 0) continue
+      await lookUp(publicKey, endpoint)
+    }
+    if (!stopped && [...current()].join(' ') !== before) options.onChange()
+  }
+
+  async function lookUp(publicKey: string, endpoint: Endpoint): Promise<void> {
+    const held = addressOf(publicKey, endpoint)
+    try {
+      const chosen = choose(await lookup(endpoint.host), held)
+      if (chosen === undefined) throw new Error('no address')
+      if (chosen !== held) options.log.info({ host: endpoint.host, address: chosen }, 'endpoint resolved')
+      addresses.set(publicKey, chosen)
+      hosts.set(publicKey, endpoint.host)
+      failures.delete(publicKey)
+    } catch (error) {
+      const reason = `resolving endpoint ${endpoint.host}: ${reasonOf(error)}`
+      if (failures.get(publicKey) !== reason) options.log.warn({ host: endpoint.host }, reason)
+      failures.set(publicKey, reason)
+    }
+  }
+
+  function unresolved(): boolean {
+    return options.peers().some(({ publicKey, endpoint }) => endpoint !== undefined && !current().has(publicKey))
+  }
+
+  async function look(): Promise<void> {
+    const now = performance.now()
+    if (!unresolved() && !options.suspect()) {
+      wait = backoff[0]
+      return
+    }
+    if (now < next) return
+    next = now + wait
+    wait = Math.min(wait * 2, backoff[1])
+    await refresh()
+  }
+
+  function schedule(): void {
+    if (stopped) return
+    timer = setTimeout(() => {
+      running = look().then(schedule)
+    }, tick)
+  }
+
+  return {
+    name: 'endpoints',
+    // Not waited for: a resolver that does not answer must not keep the rest from starting.
+    async start() {
+      stopped = false
+      running = look().then(schedule)
+    },
+    // A resolver may take longer to give up than the agent has.
+    async stop(deadline) {
+      stopped = true
+      clearTimeout(timer)
+      await Promise.race([running, aborted(deadline)])
+    },
+    current,
+    problems: () =>
+      options
+        .peers()
+        .filter(({ publicKey, endpoint }) => endpoint !== undefined && !current().has(publicKey))
+        .map(({ publicKey, endpoint }) => failures.get(publicKey) ?? `resolving endpoint ${endpoint?.host}`),
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+/** The address in use while it is among the answers; else the first of IPv4, then of IPv6. */
+export function choose(answers: readonly string[], held: string | undefined): string | undefined {
+  if (held !== undefined && answers.includes(held)) return held
+  return answers.find((address) => isIP(address) === 4) ?? answers[0]
+}
+
+function reasonOf(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code
+  return code ?? (error as Error).message
+}
+
+/** The endpoints that a device has from an earlier process, by public key. */
+export function knownEndpoints(device: WireguardDevice | undefined): Map<string, string> {
+  const known = new Map<string, string>()
+  for (const { publicKey, endpoint } of device?.peers ?? []) if (endpoint !== undefined) known.set(publicKey, endpoint)
+  return known
+}
+
+/** As the kernel prints it: brackets around IPv6. */
+function joinEndpoint(address: string, port: number): string {
+  return isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+function hostOf(endpoint: string): string {
+  return endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, '')
+}

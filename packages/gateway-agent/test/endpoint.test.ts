@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'vitest'
+import { choose, createEndpoints, knownEndpoints } from '../src/endpoint.ts'
+import type { TunnelPeer } from '../src/tunnel-file.ts'
+
+const silent = { info() {}, warn() {} }
+const peer = (host: string): TunnelPeer => ({
+  publicKey: 'peer',
+  allowedIps: ['0.0.0.0/0'],
+  endpoint: { host, port: 51820 },
+})
+const failure = (code: string) => Object.assign(new Error(`getaddrinfo ${code}`), { code })
+
+/** Endpoints of one peer, started and looked up once. */
+async function started(host: string, answer: () => Promise<string[]>, known?: ReadonlyMap<string, string>) {
+  const endpoints = createEndpoints({
+    peers: () => [peer(host)],
+    suspect: () => false,
+    onChange: () => {},
+    log: silent,
+    lookup: answer,
+    ...(known === undefined ? {} : { known }),
+  })
+  await endpoints.start(new AbortController().signal)
+  await endpoints.stop(AbortSignal.timeout(1000))
+  return endpoints
+}
+
+describe('choosing an address', () => {
+  test.each([
+    ['the one in use, wherever it stands', ['192.0.2.1', '192.0.2.2'], '192.0.2.2', '192.0.2.2'],
+    ['the first of IPv4 when the one in use is gone', ['2001:db8::1', '192.0.2.1'], '192.0.2.9', '192.0.2.1'],
+    ['IPv6 when there is nothing else', ['2001:db8::1'], undefined, '2001:db8::1'],
+    ['nothing of nothing', [], '192.0.2.9', undefined],
+  ])('%s', (_name, answers, held, chosen) => {
+    expect(choose(answers, held)).toBe(chosen)
+  })
+})
+
+test('addresses need no resolver', async () => {
+  const never = () => Promise.reject(new Error('asked'))
+  expect([...(await started('198.51.100.20', never)).current().values()]).toEqual(['198.51.100.20:51820'])
+  expect([...(await started('2001:db8::5', never)).current().values()]).toEqual(['[2001:db8::5]:51820'])
+})
+
+test('a name is resolved', async () => {
+  const endpoints = await started('vpn.example', () => Promise.resolve(['192.0.2.7']))
+  expect(endpoints.current().get('peer')).toBe('192.0.2.7:51820')
+  expect(endpoints.problems()).toEqual([])
+})
+
+test('a name that cannot be resolved is a problem that says so', async () => {
+  const endpoints = await started('vpn.example', () => Promise.reject(failure('ENOTFOUND')))
+  expect(endpoints.current().size).toBe(0)
+  expect(endpoints.problems()).toEqual(['resolving endpoint vpn.example: ENOTFOUND'])
+})
+
+test('what the kernel holds from an earlier process serves without asking', async () => {
+  const known = knownEndpoints({
+    name: 'wg0',
+    listenPort: 1,
+    peers: [
+      { publicKey: 'peer', endpoint: '[2001:db8::7]:51820', allowedIps: [], latestHandshake: 0, received: 0, sent: 0 },
+    ],
+  })
+  const endpoints = await started('vpn.example', () => Promise.reject(failure('EAI_AGAIN')), known)
+  expect(endpoints.current().get('peer')).toBe('[2001:db8::7]:51820')
+  expect(endpoints.problems()).toEqual([])
+})
+
+test('while the tunnel is down the name is asked for again, and a new address is announced', async () => {
+  let answers = ['192.0.2.7']
+  let down = false
+  let announced = Promise.withResolvers<void>()
+  const endpoints = createEndpoints({
+    peers: () => [peer('vpn.example')],
+    suspect: () => down,
+    onChange: () => announced.resolve(),
+    log: silent,
+    lookup: () => Promise.resolve(answers),
+  })
+  await endpoints.start(new AbortController().signal)
+  await announced.promise
+  expect(endpoints.current().get('peer')).toBe('192.0.2.7:51820')
+  announced = Promise.withResolvers()
+  answers = ['192.0.2.8']
+  down = true
+  await announced.promise
+  expect(endpoints.current().get('peer')).toBe('192.0.2.8:51820')
+  await endpoints.stop(AbortSignal.timeout(1000))
+})

@@ -1,0 +1,92 @@
+import { describe, expect, test } from 'vitest'
+import { createRunningClock } from '../src/clock.ts'
+import { afterProbe, dueProbes, initialHealth, tunnelState, type Health } from '../src/health.ts'
+
+const settings = { interval: 1, timeout: 1, window: 3 }
+const targets = ['192.0.2.1:443', '192.0.2.2:443']
+const answer = (health: Health, at: number, target = targets[0] ?? '') =>
+  afterProbe(health, { target, at, latency: 0.02 })
+
+describe('state', () => {
+  test('starts, is up with the first answer, down a window after the last one, up again with the next', () => {
+    let health = initialHealth(100)
+    expect(tunnelState(health, 101, settings)).toBe('starting')
+    health = answer(health, 102)
+    expect(tunnelState(health, 102, settings)).toBe('up')
+    expect(tunnelState(health, 105, settings)).toBe('up')
+    expect(tunnelState(health, 105.01, settings)).toBe('down')
+    health = answer(health, 130)
+    expect(tunnelState(health, 130, settings)).toBe('up')
+  })
+
+  test('a tunnel that never answered is down after one window', () => {
+    expect(tunnelState(initialHealth(100), 103.5, settings)).toBe('down')
+  })
+
+  test('failures alone change nothing; an answer of any target counts and clears its own failure', () => {
+    let health = answer(initialHealth(0), 1)
+    for (const target of targets) health = afterProbe(health, { target, at: 2, failure: 'ECONNREFUSED' })
+    expect(tunnelState(health, 2, settings)).toBe('up')
+    health = answer(health, 2.5, targets[1])
+    expect(health.failures).toEqual({ '192.0.2.1:443': 'ECONNREFUSED' })
+  })
+
+  test('a late answer to an early probe does not move the last answer back', () => {
+    expect(answer(answer(initialHealth(0), 9), 8).lastAnswerAt).toBe(9)
+  })
+})
+
+describe('what to probe', () => {
+  /** Times and targets of the probes within a span, when nothing answers after `lastAnswerAt`. */
+  function probes(from: Health, start: number, seconds: number): [number, string[]][] {
+    const found: [number, string[]][] = []
+    let health = from
+    for (let now = start; now < start + seconds; now += 0.125) {
+      const due = dueProbes(health, now, settings, targets)
+      health = due.health
+      if (due.targets.length > 0) found.push([now - start, due.targets])
+    }
+    return found
+  }
+
+  test('one target in turn, once an interval, while answers come', () => {
+    let health = answer(initialHealth(0), 0)
+    const seen: string[] = []
+    for (let now = 0; now < 4; now += 0.125) {
+      const due = dueProbes(health, now, settings, targets)
+      health = due.targets.length > 0 ? answer(due.health, now) : due.health
+      seen.push(...due.targets)
+    }
+    expect(seen).toEqual([targets[0], targets[1], targets[0], targets[1]])
+  })
+
+  test('a burst on all targets once an answer is late, so that a window holds many tries', () => {
+    const late = probes(answer(initialHealth(0), 0), 0, 3)
+    expect(late.filter(([at]) => at <= 1.5).map(([, due]) => due.length)).toEqual([1, 1])
+    const burst = late.filter(([at]) => at > 1.5)
+    expect(burst.length).toBeGreaterThanOrEqual(5)
+    expect(burst.every(([, due]) => due.length === targets.length)).toBe(true)
+  })
+
+  test('a burst at the start, and no haste for what has been down for long', () => {
+    expect(probes(initialHealth(0), 0, 1).length).toBe(4)
+    expect(probes(answer(initialHealth(0), 0), 60, 5).length).toBe(5)
+  })
+
+  test('nothing without targets', () => {
+    expect(dueProbes(initialHealth(0), 1, settings, []).targets).toEqual([])
+  })
+})
+
+test('time in which the process did not run is no silence', () => {
+  let milliseconds = 1000
+  const clock = createRunningClock(() => milliseconds)
+  const health = answer(initialHealth(clock()), clock())
+  milliseconds += 60_000
+  expect(tunnelState(health, clock(), settings)).toBe('up')
+  for (let step = 0; step < 30; step++) {
+    milliseconds += 125
+    clock()
+  }
+  expect(tunnelState(health, clock(), settings)).toBe('down')
+})

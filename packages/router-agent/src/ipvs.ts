@@ -1,0 +1,71 @@
+import { isDeepStrictEqual } from 'node:util'
+import { readIpvs, type RealServer, type VirtualService } from '@vpn-gateway/kernel'
+import type { Component } from '@vpn-gateway/runtime'
+import { flowMark } from './router.ts'
+
+/** IPVS' table of services as it was last read. */
+export interface IpvsView extends Component {
+  /** Real servers of the client service, draining ones included. */
+  realServers(): readonly RealServer[]
+  /** Gateways that take new flows, with their weight, by address. */
+  live(): ReadonlyMap<string, number>
+  /** Reads again soon; for whoever heard that something changed. */
+  refresh(): void
+}
+
+/** Milliseconds between two readings when nobody heard of a change: FIFO lines can be lost. */
+const pollEvery = 1000
+/** Milliseconds that news is gathered. */
+const debounce = 50
+
+/** Reads /proc/net/ip_vs, which names services and servers, never connections. `onLive` is told when the live ones change. */
+export function createIpvsView(onLive: () => void): IpvsView {
+  let servers: readonly RealServer[] = []
+  let live: ReadonlyMap<string, number> = new Map()
+  let timer: NodeJS.Timeout | undefined
+  let stopped = true
+
+  function schedule(after: number): void {
+    clearTimeout(timer)
+    if (!stopped) timer = setTimeout(() => void read(), after)
+  }
+
+  async function read(): Promise<void> {
+    servers = clientService(await readIpvs().catch(() => undefined))?.realServers ?? []
+    const now = liveServers(servers)
+    const changed = !isDeepStrictEqual(now, live)
+    live = now
+    if (changed) onLive()
+    schedule(pollEvery)
+  }
+
+  return {
+    name: 'ipvs-view',
+    async start() {
+      stopped = false
+      await read()
+    },
+    async stop() {
+      stopped = true
+      clearTimeout(timer)
+    },
+    realServers: () => servers,
+    live: () => live,
+    refresh: () => schedule(debounce),
+  }
+}
+
+/** The service that carries clients' flows, by its mark. */
+export function clientService(services: readonly VirtualService[] | undefined): VirtualService | undefined {
+  return services?.find((service) => service.protocol === 'FWM' && service.fwmark === flowMark)
+}
+
+/** Servers that take new flows, with weights, in order of their addresses' text. */
+export function liveServers(servers: readonly RealServer[]): ReadonlyMap<string, number> {
+  return new Map(
+    servers
+      .filter(({ weight }) => weight > 0)
+      .map(({ address, weight }): [string, number] => [address, weight])
+      .sort(([a], [b]) => a.localeCompare(b)),
+  )
+}

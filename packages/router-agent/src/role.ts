@@ -1,0 +1,81 @@
+/** What follows from VRRP's state: what conntrackd is told, what the router is worth, what becomes of orphans. */
+import { writeFile } from 'node:fs/promises'
+import type { Component, Log } from '@vpn-gateway/runtime'
+import type { Router } from './router.ts'
+import type { VrrpState, VrrpTransition } from './vrrp.ts'
+import { freshFor, worthOf } from './worth.ts'
+import type { World } from './world.ts'
+
+export interface Role extends Component {
+  entered(transition: VrrpTransition): void
+  /** Live gateways came or went. */
+  weigh(): void
+  orphans(): World['orphans']
+}
+
+export interface RoleOptions {
+  router: Router
+  liveGateways: () => number
+  /** Tells conntrackd. */
+  tell: (state: VrrpState) => Promise<void>
+  /** Desired state has changed. */
+  onChange: () => void
+  log: Log
+}
+
+/**
+ * Milliseconds that a new active router waits before it resets flows that it does not know. IPVS sends what is new
+ * within three (IPVS_SYNC_FLUSH_TIME and IPVS_SYNC_CHECK_PERIOD), and a takeover that was none is over by then.
+ */
+const settleAfter = 3000
+
+export function createRole({ router, liveGateways, tell, onChange, log }: RoleOptions): Role {
+  let settled = false
+  let tookOverAt: number | undefined
+  let written: number | undefined
+  const timers: NodeJS.Timeout[] = []
+
+  function weigh(): void {
+    const sinceTakeover = tookOverAt === undefined ? undefined : Date.now() - tookOverAt
+    const worth = worthOf({ liveGateways: liveGateways(), sinceTakeover })
+    if (worth === written) return
+    written = worth
+    writeFile(router.paths.keepalived.worthFile, `${worth}\n`).catch((error: unknown) =>
+      log.warn({ error: String(error) }, 'writing the worth file failed'),
+    )
+  }
+
+  function clear(): void {
+    for (const timer of timers.splice(0)) clearTimeout(timer)
+  }
+
+  return {
+    name: 'role',
+    async start() {
+      weigh()
+    },
+    async stop() {
+      clear()
+    },
+    entered({ from, to }) {
+      clear()
+      void tell(to)
+      tookOverAt = to === 'MASTER' && from === 'BACKUP' ? Date.now() : undefined
+      weigh()
+      if (to === 'MASTER') {
+        timers.push(
+          setTimeout(() => {
+            settled = true
+            onChange()
+          }, settleAfter),
+          setTimeout(weigh, freshFor),
+        )
+      } else if (settled) {
+        settled = false
+        onChange()
+      }
+    },
+    weigh,
+    orphans: () => (settled ? 'reset' : 'drop'),
+  }
+}

@@ -1,0 +1,77 @@
+import type { DesiredState, Nexthop, RouteSpec, RuleSpec } from '@vpn-gateway/kernel'
+import { flowMark, type Router } from './router.ts'
+import type { World } from './world.ts'
+
+/** Marked packets: to this host, where IPVS hooks. */
+const ipvsTable = 152
+/** Everything else that comes in from the gateway network: to a live gateway or nowhere. */
+const gatewayTable = 153
+const mainTable = 254
+
+/** Which way packets go, and the kernel parameters that it depends on. */
+export function desiredRouting(
+  router: Router,
+  world: World,
+): Required<Pick<DesiredState, 'routes' | 'rules' | 'sysctls'>> {
+  return { routes: routes(router, world), rules: rules(router), sysctls: sysctls(router) }
+}
+
+function routes({ link }: Router, { live }: World): RouteSpec[] {
+  const toGateways: RouteSpec = { family: 4, table: gatewayTable, dst: 'default', type: 'unicast', nexthops: [] }
+  return [
+    { family: 4, table: ipvsTable, type: 'local', dst: 'default', nexthops: [{ dev: 'lo' }] },
+    // A table without a route would let the lookup go on to the main one, and so to the pod network.
+    live.size === 0 ? { ...toGateways, type: 'unreachable' } : { ...toGateways, nexthops: nexthops(live, link) },
+  ]
+}
+
+/** rtnetlink(7) holds a next hop's weight in eight bits, IPVS one of 65,535. */
+const greatestWeight = 256
+
+function nexthops(live: World['live'], dev: string): Nexthop[] {
+  const greatest = Math.max(...live.values())
+  const scale = greatest > greatestWeight ? greatestWeight / greatest : 1
+  return [...live].map(([via, weight]) => ({ via, dev, weight: Math.max(1, Math.round(weight * scale)) }))
+}
+
+function rules({ plan, link }: Router): RuleSpec[] {
+  return [
+    { family: 4, priority: 1600, fwmark: { mark: flowMark, mask: 0xffffffff }, table: ipvsTable },
+    // Replies, and what gateways themselves tell clients (ICMP errors).
+    { family: 4, priority: 1610, to: plan.onLink, iif: link, table: mainTable },
+    { family: 4, priority: 1620, iif: link, table: gatewayTable },
+  ]
+}
+
+function sysctls({ link, syncLink }: Router): Record<string, string> {
+  const conf = 'net/ipv4/conf'
+  return {
+    // IPVS leaves its packets untracked otherwise: conntrackd would know nothing of them, and no reply would pass.
+    'net/ipv4/vs/conntrack': '1',
+    // A TCP flow begins with a SYN. What goes on without one is an orphan.
+    'net/ipv4/vs/sloppy_tcp': '0',
+    // A removed gateway's connections go at once, so that their next packet is answered with a reset.
+    'net/ipv4/vs/expire_nodest_conn': '1',
+    // Synced at the first packet in an established state, and again every ten seconds, so that it lasts on the standby.
+    'net/ipv4/vs/sync_threshold': '0 0',
+    'net/ipv4/vs/sync_refresh_period': '10',
+    'net/ipv4/vs/sync_retries': '2',
+    // Sender and receiver run both, on every router. With 1 a router that receives would carry no flow.
+    'net/ipv4/vs/backup_only': '0',
+    // Strict: TCP that this router has no state for is INVALID, not a new flow.
+    'net/netfilter/nf_conntrack_tcp_loose': '0',
+    // At a takeover a few packets of a flow pass the other router. Their sequence numbers are missed here, and a window
+    // that went stale would make the rest of the flow INVALID. Gateways, which see all of it, do check windows.
+    'net/netfilter/nf_conntrack_tcp_be_liberal': '1',
+    // The kernel takes the higher of all and the interface. Replies come from anywhere on the internet by the gateway
+    // network, while the main table would send there by the pod network.
+    [`${conf}/all/rp_filter`]: '0',
+    [`${conf}/${link}/rp_filter`]: '0',
+    [`${conf}/${syncLink}/rp_filter`]: '1',
+    // Clients and gateways are on one network: without this the kernel tells each to skip the router (ICMP redirect).
+    [`${conf}/all/send_redirects`]: '0',
+    [`${conf}/${link}/send_redirects`]: '0',
+    [`${conf}/${link}/accept_redirects`]: '0',
+    'net/ipv4/ip_forward': '1',
+  }
+}

@@ -1,0 +1,40 @@
+/** What the story, inside the machine, tells the screen outside: one JSON document a line. */
+
+/** One event of the story, with its figures. */
+export interface DemoEvent {
+  event:
+    | 'spread'
+    | 'gateway-killed'
+    | 'gateway-returned'
+    | 'gateway-drained'
+    | 'router-cut'
+    | 'router-returned'
+    | 'ingress'
+  /** Flows under way when it happened; for `ingress`, connections made. */
+  flows: number
+  /** Flows that ended or fell silent. */
+  lost: number
+  /** Longest time between two answers on a flow that went on; for `ingress`, the slowest whole request. */
+  longest_silence_ms: number
+  /** Packets of clients seen outside a tunnel. */
+  leaked_packets: number
+}
+
+export interface DemoResult {
+  events: DemoEvent[]
+  /** Exit address to flows. */
+  spread: Record<string, number>
+  /** Every promise held. */
+  ok: boolean
+}
+
+export type Message =
+  /** A new part of the story and what it is about. */
+  | { type: 'chapter'; title: string; text: string }
+  /** What happens right now; replaces the last one. */
+  | { type: 'progress'; text: string }
+  /** Something that stays on the screen. */
+  | { type: 'line'; text: string }
+  /** One promise, and whether it held. */
+  | { type: 'promise'; text: string; held: boolean }
+  | { type: 'result'; result: DemoResult }

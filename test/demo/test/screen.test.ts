@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest'
+import { innocentLosses, lastReset, unevenness } from '../src/promises.ts'
+import { createScreen, renderTable, wrap } from '../src/screen.ts'
+
+const report = {
+  flows: 3,
+  alive: 1,
+  lost: 2,
+  resets: [
+    { flow: 0, exit: '203.0.113.22', error: 'ECONNRESET', afterMs: 900 },
+    { flow: 1, exit: '203.0.113.21', error: 'ECONNRESET', afterMs: 1200 },
+  ],
+  perExit: {},
+  longestSilenceMs: 0,
+  stalled: 0,
+  answers: 0,
+}
+
+test('the closing table lines up', () => {
+  const event = { event: 'gateway-killed' as const, flows: 300, lost: 100, longest_silence_ms: 412, leaked_packets: 0 }
+  expect(renderTable({ events: [event], spread: {}, ok: true })).toBe(
+    [
+      'event           flows  lost  longest silence  leaked packets',
+      '──────────────  ─────  ────  ───────────────  ──────────────',
+      'gateway-killed    300   100           0.41 s               0',
+    ].join('\n'),
+  )
+})
+
+test('without a terminal nothing is overwritten and no escape sequence is written', () => {
+  let text = ''
+  const screen = createScreen({ write: (chunk) => void (text += chunk) })
+  screen.show({ type: 'chapter', title: 'A part', text: 'about something' })
+  screen.show({ type: 'progress', text: 'working' })
+  screen.show({ type: 'line', text: 'a figure' })
+  screen.show({ type: 'promise', text: 'no flow was lost', held: false })
+  screen.end()
+  expect(text).toBe('\nA part\n  about something\n    a figure\n  ✘ no flow was lost\n')
+})
+
+test('text is wrapped between words', () => {
+  expect(wrap('one two three', 10)).toBe('  one two\n  three')
+})
+
+test('the spread is measured against an even share; an exit without flows is as uneven as can be', () => {
+  expect(unevenness({ a: 100, b: 110, c: 90 }, 3)).toBeCloseTo(0.1)
+  expect(unevenness({ a: 150, b: 150 }, 3)).toBe(1)
+})
+
+test('losses on the dead exit are told from others', () => {
+  expect(innocentLosses(report, '203.0.113.22')).toBe(1)
+  expect(innocentLosses({ ...report, stalled: 2 }, '203.0.113.22')).toBe(3)
+  expect(lastReset(report, '203.0.113.22')).toBe(900)
+  expect(lastReset(report, '203.0.113.23')).toBeUndefined()
+})

@@ -1,0 +1,182 @@
+/** Brings a lab up and takes it down. */
+import { existsSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { loadSystem } from '@vpn-gateway/config'
+import type { System } from '@vpn-gateway/config'
+import { createRunner } from '@vpn-gateway/kernel'
+import { createContext } from './context.ts'
+import type { LabContext, LabState } from './context.ts'
+import { createLab } from './lab.ts'
+import type { Lab } from './lab.ts'
+import { LAB_DIR, STATE_FILE, programPath, repositoryRoot, runDirectory } from './paths.ts'
+import { attachmentsOf } from './pods/attachments.ts'
+import { attachPods } from './pods/pod.ts'
+import { logTail, processId, startProcess } from './pods/process.ts'
+import {
+  CLUSTER,
+  INTERNET,
+  echoPort,
+  internetAddress,
+  probePort,
+  serviceAddress,
+  servicePort,
+  webPort,
+} from './topology/addresses.ts'
+import { layCables, namespacesOf } from './topology/cables.ts'
+import { openCluster } from './topology/cluster.ts'
+import { killProcessesIn, listNamespaces } from './topology/namespace.ts'
+import { useAllProcessors, useOneProcessor } from './topology/processors.ts'
+import { startProvider } from './topology/provider.ts'
+import { meetRequirements } from './topology/requirement.ts'
+import { topologyOf } from './topology/topology.ts'
+import type { Variant } from './topology/topology.ts'
+import { GivenUp, awaitCondition } from './wait.ts'
+
+export interface BringUpOptions {
+  /** `full` unless said. */
+  variant?: Variant
+  /** System file; the one of `deploy/`, or the lab's own for `single`, unless said. */
+  systemFile?: string
+  /** Told of each step as it ends, with the milliseconds since the start. */
+  onStep?: (step: string, elapsedMs: number) => void
+}
+
+const publishedSystemFile = (): string => join(repositoryRoot(), 'deploy/vpn-gateway.yaml')
+
+/** The system file that a variant runs with. */
+export function defaultSystemFile(variant: Variant): string {
+  return variant === 'full' ? publishedSystemFile() : join(repositoryRoot(), 'test/lab/systems/single.yaml')
+}
+
+/** Brings the lab up from nothing (what is left of an earlier one goes first) and resolves once every agent is ready. */
+export async function bringUp(options: BringUpOptions = {}): Promise<Lab> {
+  const { variant = 'full', systemFile = defaultSystemFile(variant), onStep } = options
+  const started = performance.now()
+  const step: Step = (text) => onStep?.(text, Math.round(performance.now() - started))
+  const system = await loadSystem(systemFile)
+  const attachments = await attachmentsOf(systemFile === publishedSystemFile() ? 'published' : system)
+  await meetRequirements(createRunner())
+  await takeDown()
+  const forwards = system.forwards.map(({ protocol, port }) => ({ protocol, port }))
+  const state: LabState = { variant, systemFile, vip: system.gatewayNetwork.vip, forwards, attachments, attached: {} }
+  const context = createContext(state)
+  await context.save()
+  step('kernel modules and programs are there')
+  try {
+    return await build(context, system, step)
+  } catch (error) {
+    context.close()
+    throw error
+  }
+}
+
+type Step = (text: string) => void
+
+async function build(context: LabContext, system: System, step: Step): Promise<Lab> {
+  const { runner, topology, state } = context
+  await layCables(runner, topology)
+  step(`${namespacesOf(topology).length} namespaces and their cables`)
+
+  const nodeNames = topology.nodes.map(({ name }) => name)
+  const lab = createLab(context)
+  await makeRunDirectories(lab)
+  // The node agents first: the pods wait for their bridges, and a program's start is what takes longest here.
+  for (const name of nodeNames) lab.agents.start(name)
+  startServers()
+  await Promise.all([
+    openCluster(runner),
+    ...topology.providers.map((provider) => startProvider(runner, provider, system.forwards)),
+  ])
+  step(`${topology.providers.length} VPN provider(s), cluster and Internet`)
+
+  await Promise.all(nodeNames.map((name) => lab.agents.awaitReady(name)))
+  step('node agents ready: bridges joined by VXLAN')
+
+  await attachPods(context)
+  step(`${topology.pods.length} pods attached by CNI`)
+
+  const podAgents = lab.agents.names.filter((name) => !nodeNames.includes(name))
+  for (const name of podAgents) lab.agents.start(name)
+  await awaitServers(context)
+  await Promise.all(
+    podAgents.map(async (name) => {
+      await lab.agents.awaitReady(name)
+      step(`${name} ready`)
+    }),
+  )
+  if (topology.variant === 'full') {
+    await awaitCondition('one router to hold the VIP', () => lab.activeRouter(), { timeoutMs: 20_000 })
+    step(`${await lab.activeRouter()} holds the VIP ${state.vip}`)
+  }
+  await useOneProcessor()
+  return lab
+}
+
+async function makeRunDirectories({ agents }: Lab): Promise<void> {
+  await Promise.all(agents.names.map((name) => mkdir(runDirectory(name), { recursive: true })))
+}
+
+const servers = [
+  {
+    name: 'internet-answer',
+    namespace: INTERNET,
+    address: internetAddress,
+    port: webPort,
+    // It stands for other hosts of the Internet too.
+    bind: '0.0.0.0',
+    listeners: [`tcp/${echoPort}`, `udp/${echoPort}`, `tcp/${webPort}`, `tcp/${probePort}`],
+  },
+  {
+    name: 'cluster-answer',
+    namespace: CLUSTER,
+    address: serviceAddress,
+    port: servicePort,
+    bind: serviceAddress,
+    listeners: [`tcp/${servicePort}`, `udp/${servicePort}`],
+  },
+]
+
+function startServers(): void {
+  for (const { name, namespace, bind, listeners } of servers) {
+    const argv = [process.execPath, '--max-semi-space-size=1', programPath('lab-answer'), bind, ...listeners]
+    startProcess({ name, namespace, argv })
+  }
+}
+
+async function awaitServers({ request }: LabContext): Promise<void> {
+  await Promise.all(
+    servers.map(({ name, namespace, address, port }) =>
+      awaitCondition(
+        `${name} to answer`,
+        async () => {
+          if (processId(name) === undefined) throw new GivenUp(`${name} ended: ${logTail(name)}`)
+          const { status } = await request(namespace, { host: address, port, path: '/' })
+          return status === 200 ? true : undefined
+        },
+        { timeoutMs: 30_000 },
+      ),
+    ),
+  )
+}
+
+/** Ends every process in the lab's namespaces and deletes them; does nothing where there is no lab. */
+export async function takeDown(): Promise<void> {
+  const runner = createRunner()
+  const names = new Set([...namespacesOf(topologyOf('full')), ...namespacesOf(topologyOf('single'))])
+  const present = listNamespaces().filter((name) => names.has(name))
+  // Only what the lab made: a machine may have namespaces of these names for its own purposes.
+  if (present.length > 0 && !existsSync(STATE_FILE)) {
+    throw new Error(`namespaces ${present.join(', ')} exist, but not by this lab: delete them or rename them`)
+  }
+  for (const name of present) killProcessesIn(name)
+  if (present.length > 0) {
+    await runner.run({
+      argv: ['ip', '-batch', '-'],
+      stdin: present.map((name) => `netns del ${name}\n`).join(''),
+      timeoutMs: 60_000,
+    })
+  }
+  await rm(LAB_DIR, { recursive: true, force: true })
+  await useAllProcessors()
+}

@@ -1,0 +1,39 @@
+#!/bin/busybox sh
+# First process of the machine: mounts the host's root file system under a throw-away upper layer, makes a system of it
+# and hands over to start.sh. All that can be done here is: busybox in memory starts faster than programs over 9p.
+# /modules holds what the mounts need, numbered in the order of dependence.
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+echo 'vpn-gateway: kernel is up'
+for module in /modules/*.ko; do insmod "$module"; done
+
+transport=trans=virtio,version=9p2000.L,msize=262144
+mount -t 9p -o $transport,cache=loose,ro root /lower || exec echo 'vpn-gateway: the root file system could not be mounted'
+mount -t tmpfs -o mode=755 upper /upper
+mkdir /upper/files /upper/work
+mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work root /root
+# Sockets, pid files and locks of the host's own daemons are not this machine's.
+mount -t tmpfs -o mode=755,nosuid,nodev run /root/run
+mkdir -p /root/run/machine /root/run/home /root/run/lock
+mount -t 9p -o $transport share /root/run/machine || exec echo 'vpn-gateway: the share could not be mounted'
+# The kernel itself calls modprobe, which looks here; a tmpfs hides modules that the host has for kernels of its own.
+mkdir -p /root/lib/modules
+mount -t tmpfs modules /root/lib/modules
+ln -s "$(cat /root/run/machine/modules-path)" "/root/lib/modules/$(uname -r)"
+
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
+mount -t tmpfs -o mode=1777 shm /dev/shm
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
+ln -s fd/1 /dev/stdout
+ln -s fd/2 /dev/stderr
+echo vpn-gateway-lab >/proc/sys/kernel/hostname
+echo 3 >/proc/sys/kernel/printk
+ip link set lo up
+stty -F /dev/ttyS1 raw -echo
+for directory in proc sys dev; do mount --move /$directory /root/$directory; done
+exec switch_root /root /bin/bash /run/machine/start.sh

@@ -1,0 +1,123 @@
+/** One long-lived flow, TCP or UDP, with what is known of its answers. */
+import { createSocket } from 'node:dgram'
+import { connect } from 'node:net'
+import type { FlowOptions } from './report.ts'
+
+/** Milliseconds until a flow that gets no answer to its first line counts as failed: three SYN retransmissions. */
+const OPEN_TIMEOUT_MS = 10_000
+
+export interface Flow {
+  /** Every address that the other end saw, in the order in which they came up. */
+  exits: string[]
+  /** Time (performance.now) of the last answer; 0 before the first. */
+  lastAnswer: number
+  /** Longest gap in milliseconds between two answers since it was last set to 0. */
+  longestGap: number
+  /** Answers since it was last set to 0. */
+  answers: number
+  open: boolean
+  /** Errno name or `closed`, once lost. */
+  error: string
+  send: () => void
+  close: () => void
+}
+
+// One buffer for all flows: an answer is looked at before the next one is read.
+const shared = Buffer.alloc(2048)
+const LINE = Buffer.from('x\n')
+
+/** Opens a flow; resolves with it after its first answer, or with a lost flow. `onLost` is told once if it ends later. */
+export function openFlow(options: FlowOptions, onLost: (flow: Flow) => void): Promise<Flow> {
+  return new Promise((resolve) => {
+    const flow: Flow = {
+      exits: [],
+      lastAnswer: 0,
+      longestGap: 0,
+      answers: 0,
+      open: true,
+      error: '',
+      send: () => undefined,
+      close: () => undefined,
+    }
+    let opened = false
+    const lose = (error: string): void => {
+      clearTimeout(timer)
+      if (!flow.open) return
+      flow.open = false
+      flow.error = error
+      if (opened) onLost(flow)
+      else resolve(flow)
+    }
+    const timer = setTimeout(() => {
+      lose('ETIMEDOUT')
+      flow.close()
+    }, OPEN_TIMEOUT_MS)
+    const answered = (length: number, data: Buffer): void => {
+      const now = performance.now()
+      flow.answers += 1
+      if (flow.lastAnswer !== 0) flow.longestGap = Math.max(flow.longestGap, now - flow.lastAnswer)
+      flow.lastAnswer = now
+      noteExit(flow, data, length)
+      if (opened) return
+      opened = true
+      clearTimeout(timer)
+      resolve(flow)
+    }
+    if (options.protocol === 'tcp') openTcp(flow, options, answered, lose)
+    else openUdp(flow, options, answered, lose)
+  })
+}
+
+type Answered = (length: number, data: Buffer) => void
+type Lose = (error: string) => void
+
+function openTcp(flow: Flow, { host, port }: FlowOptions, answered: Answered, lose: Lose): void {
+  const socket = connect({
+    host,
+    port,
+    noDelay: true,
+    onread: {
+      buffer: shared,
+      callback(length, data) {
+        answered(length, data as Buffer)
+        return true
+      },
+    },
+  })
+  flow.send = () => socket.write(LINE)
+  flow.close = () => socket.destroy()
+  socket.on('connect', flow.send)
+  socket.on('error', (error: NodeJS.ErrnoException) => lose(error.code ?? error.message))
+  socket.on('close', () => lose('closed'))
+}
+
+function openUdp(flow: Flow, { host, port }: FlowOptions, answered: Answered, lose: Lose): void {
+  const socket = createSocket('udp4')
+  let closed = false
+  flow.close = () => {
+    if (closed) return
+    closed = true
+    socket.close()
+  }
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    lose(error.code ?? error.message)
+    flow.close()
+  })
+  socket.on('message', (data) => answered(data.length, data))
+  // Connected, so that ICMP errors come back as ECONNREFUSED and the like (udp(7)).
+  socket.connect(port, host, () => {
+    flow.send = () => {
+      if (!closed) socket.send(LINE)
+    }
+    flow.send()
+  })
+}
+
+/** Looks at the first line of an answer; several lines that came in one piece say the same. */
+function noteExit(flow: Flow, data: Buffer, length: number): void {
+  const known = flow.exits.at(-1)
+  const end = data.indexOf(10)
+  const size = end === -1 || end >= length ? length : end
+  const exit = data.toString('latin1', 0, size)
+  if (exit !== known && !flow.exits.includes(exit)) flow.exits.push(exit)
+}

@@ -1,0 +1,129 @@
+/**
+ * Keeps many long-lived flows open, sends a short line on each at an even pace and knows what became of them.
+ * Usage: lab-flows OPTIONS, a `FlowOptions` as JSON. Commands and events are JSON lines on standard input and output.
+ */
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { openFlow } from './flow.ts'
+import type { Flow } from './flow.ts'
+import { stalledAfterMs } from './report.ts'
+import type { FlowCommand, FlowEvent, FlowOptions, FlowReport, LostFlow } from './report.ts'
+
+/** Milliseconds between two looks at which flows are due; the kernel's and Node's timers are no finer than 1. */
+const TICK_MS = 10
+/** Flows that are opened at the same time; the next ones follow as these get their first answer. */
+const OPENING_AT_ONCE = 10
+
+const options = JSON.parse(process.argv[2] ?? '{}') as FlowOptions
+const flows: (Flow | undefined)[] = Array.from({ length: options.count }, () => undefined)
+let losses: LostFlow[] = []
+let markedAt = performance.now()
+
+const say = (event: FlowEvent): void => {
+  process.stdout.write(`${JSON.stringify(event)}\n`)
+}
+
+const isOpen = (flow: Flow | undefined): flow is Flow => flow?.open === true
+
+/** Opens every flow that is not open; returns how many opened and why others did not. */
+async function openMissing(): Promise<{ opened: number; failed: string[] }> {
+  const missing = [...flows.keys()].filter((index) => !isOpen(flows[index]))
+  const failed: string[] = []
+  const next = missing.values()
+  const worker = async (): Promise<void> => {
+    for (const index of next) {
+      const flow = await openFlow(options, (lost) => {
+        losses.push({
+          flow: index,
+          exit: lost.exits.join('+'),
+          error: lost.error,
+          afterMs: Math.round(performance.now() - markedAt),
+        })
+      })
+      flows[index] = flow
+      if (!flow.open) failed.push(flow.error)
+    }
+  }
+  await Promise.all(Array.from({ length: OPENING_AT_ONCE }, worker))
+  return { opened: missing.length - failed.length, failed }
+}
+
+/** Sends the lines that are due, the flows evenly spread over the interval. */
+async function sendForever(): Promise<void> {
+  const started = performance.now()
+  let sent = 0
+  for (;;) {
+    await delay(TICK_MS)
+    const due = Math.floor(((performance.now() - started) * options.count) / options.intervalMs)
+    // After a long pause of this process itself there is nothing to catch up with.
+    sent = Math.max(sent, due - options.count)
+    for (; sent < due; sent += 1) {
+      const flow = flows[sent % options.count]
+      if (isOpen(flow)) flow.send()
+    }
+  }
+}
+
+function mark(): void {
+  markedAt = performance.now()
+  losses = []
+  for (const flow of flows) {
+    if (flow === undefined) continue
+    flow.longestGap = 0
+    flow.answers = 0
+  }
+}
+
+function report(): FlowReport {
+  const now = performance.now()
+  const open = flows.filter(isOpen)
+  const perExit: Record<string, number> = {}
+  let longest = 0
+  let stalled = 0
+  for (const flow of open) {
+    const exit = flow.exits.join('+')
+    perExit[exit] = (perExit[exit] ?? 0) + 1
+    const silence = now - flow.lastAnswer
+    longest = Math.max(longest, flow.longestGap, silence)
+    if (silence > stalledAfterMs(options.intervalMs)) stalled += 1
+  }
+  return {
+    flows: options.count,
+    alive: open.length,
+    lost: losses.length,
+    resets: losses,
+    perExit,
+    longestSilenceMs: Math.round(longest),
+    stalled,
+    answers: flows.reduce((total, flow) => total + (flow?.answers ?? 0), 0),
+  }
+}
+
+async function obey(command: FlowCommand): Promise<void> {
+  switch (command.cmd) {
+    case 'mark':
+      mark()
+      say({ event: 'marked' })
+      return
+    case 'report':
+      say({ event: 'report', report: report() })
+      return
+    case 'refill':
+      say({ event: 'refilled', ...(await openMissing()) })
+      return
+    case 'stop':
+      process.exit(0)
+  }
+}
+
+async function main(): Promise<void> {
+  // Whoever steered this is gone.
+  process.stdout.on('error', () => process.exit(1))
+  void sendForever()
+  say({ event: 'ready', ...(await openMissing()) })
+  mark()
+  for await (const line of createInterface({ input: process.stdin })) await obey(JSON.parse(line) as FlowCommand)
+  process.exit(0)
+}
+
+await main()

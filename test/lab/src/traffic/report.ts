@@ -1,0 +1,73 @@
+/** What the flow program and whoever steers it tell each other: one JSON document a line. */
+
+/** What the flow program is told when it starts. */
+export interface FlowOptions {
+  protocol: 'tcp' | 'udp'
+  host: string
+  port: number
+  /** Number of flows. */
+  count: number
+  /** Milliseconds between two lines of one flow. */
+  intervalMs: number
+}
+
+export type FlowCommand = { cmd: 'mark' } | { cmd: 'report' } | { cmd: 'refill' } | { cmd: 'stop' }
+
+/** A flow that ended without being asked to. */
+export interface LostFlow {
+  /** Number of the flow, from 0. */
+  flow: number
+  /** Address that it had on the Internet; empty if it never had an answer. */
+  exit: string
+  /** Errno name, `ECONNRESET`; `closed` for an end without an error. */
+  error: string
+  /** Milliseconds since the last mark. */
+  afterMs: number
+}
+
+/** What happened since the last mark. */
+export interface FlowReport {
+  flows: number
+  /** Flows that are open; `stalled` ones are among them. */
+  alive: number
+  /** Flows lost since the last mark. */
+  lost: number
+  resets: LostFlow[]
+  /** Open flows for each exit address; a flow that changed its exit counts as `first+second`. */
+  perExit: Record<string, number>
+  /** Longest time in milliseconds between two answers on any open flow, the one still going on included. */
+  longestSilenceMs: number
+  /** Open flows without an answer for more than `stalledAfterMs`. */
+  stalled: number
+  /** Lines answered since the last mark. */
+  answers: number
+}
+
+/** Milliseconds without an answer after which an open flow counts as stalled: five lines, and at least two seconds. */
+export const stalledAfterMs = (intervalMs: number): number => Math.max(2000, 5 * intervalMs)
+
+export type FlowEvent =
+  | { event: 'ready'; opened: number; failed: string[] }
+  | { event: 'marked' }
+  | { event: 'report'; report: FlowReport }
+  | { event: 'refilled'; opened: number; failed: string[] }
+
+/** Adds up the reports of several flow programs; numbers of flows are those within each program. */
+export function sumReports(reports: readonly FlowReport[]): FlowReport {
+  const perExit: Record<string, number> = {}
+  for (const report of reports) {
+    for (const [exit, flows] of Object.entries(report.perExit)) perExit[exit] = (perExit[exit] ?? 0) + flows
+  }
+  const sum = (field: 'flows' | 'alive' | 'lost' | 'stalled' | 'answers'): number =>
+    reports.reduce((total, report) => total + report[field], 0)
+  return {
+    flows: sum('flows'),
+    alive: sum('alive'),
+    lost: sum('lost'),
+    resets: reports.flatMap((report) => report.resets),
+    perExit,
+    longestSilenceMs: Math.max(0, ...reports.map((report) => report.longestSilenceMs)),
+    stalled: sum('stalled'),
+    answers: sum('answers'),
+  }
+}

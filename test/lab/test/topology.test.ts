@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest'
+import { namespacesOf } from '../src/topology/cables.ts'
+import { generateWireguardKey, renderProviderNat } from '../src/topology/provider.ts'
+import { topologyOf } from '../src/topology/topology.ts'
+
+describe('topologyOf', () => {
+  it('has the namespaces that the lab promises', () => {
+    expect(namespacesOf(topologyOf('full'))).toEqual(
+      expect.arrayContaining([
+        'node-1',
+        'node-2',
+        'gateway-0',
+        'gateway-1',
+        'gateway-2',
+        'router-0',
+        'router-1',
+        'client-0',
+        'client-1',
+        'provider-0',
+        'provider-1',
+        'provider-2',
+        'internet',
+        'cluster',
+      ]),
+    )
+  })
+
+  it('puts the pods of a kind on different nodes', () => {
+    const nodes = topologyOf('full').pods.map(({ name, node }) => `${name} ${node}`)
+    expect(nodes).toEqual(
+      expect.arrayContaining([
+        'router-0 node-1',
+        'router-1 node-2',
+        'client-0 node-1',
+        'client-1 node-2',
+        'gateway-1 node-2',
+      ]),
+    )
+  })
+
+  it('gives no two pods the same address or port', () => {
+    const { pods } = topologyOf('full')
+    expect(new Set(pods.map(({ clusterAddress }) => clusterAddress)).size).toBe(pods.length)
+    expect(new Set(pods.map(({ clusterPort }) => clusterPort)).size).toBe(pods.length)
+  })
+
+  it('leaves the routers out of the simple alternative', () => {
+    const { pods, providers } = topologyOf('single')
+    expect(pods.filter(({ kind }) => kind === 'router')).toEqual([])
+    expect(providers).toHaveLength(1)
+  })
+})
+
+describe('provider', () => {
+  it('makes keys of 32 bytes, each its own', () => {
+    const [one, other] = [generateWireguardKey(), generateWireguardKey()]
+    expect(Buffer.from(one, 'base64')).toHaveLength(32)
+    expect(one).not.toBe(other)
+  })
+
+  it('forwards both protocols where both are asked for', () => {
+    const [provider] = topologyOf('single').providers
+    if (provider === undefined) throw new Error('no provider')
+    const nat = renderProviderNat(provider, [
+      { name: 'game', protocol: 'both', port: 4000, to: { address: '10.96.0.100' } },
+    ])
+    expect(nat).toContain('ip daddr 203.0.113.21 tcp dport 4000 dnat to 10.9.0.2')
+    expect(nat).toContain('ip daddr 203.0.113.21 udp dport 4000 dnat to 10.9.0.2')
+  })
+})
