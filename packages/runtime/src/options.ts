@@ -121,7 +121,8 @@ function readFlags(declarations: OptionDeclarations, args: readonly string[]): M
   let unknown = false
   for (const token of tokens) {
     // What follows an unknown option is most likely its value.
-    if (token.kind === 'positional' && !unknown) problems.push(`"${token.value}": expected an option: --help lists them`)
+    if (token.kind === 'positional' && !unknown)
+      problems.push(`"${token.value}": expected an option: --help lists them`)
     if (token.kind !== 'option') continue
     unknown = !known.includes(token.name)
     if (unknown) {

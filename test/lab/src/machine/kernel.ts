@@ -5,6 +5,7 @@ import { UserError } from '@vpn-gateway/config'
 import { ExecaError, execa } from 'execa'
 import type { Log } from './machine.ts'
 import { writeInitrd } from './initrd.ts'
+import { systemPath } from './system-path.ts'
 
 export interface Kernel {
   /** What `uname -r` says inside. */
@@ -119,7 +120,7 @@ async function fetchKernel(kernels: string, log: Log): Promise<string> {
     if (version === undefined) throw new Error('the kernel package holds no modules')
     for (const part of UNUSED)
       await rm(join(root, 'lib/modules', version, 'kernel', part), { recursive: true, force: true })
-    await execa('depmod', ['-b', root, version])
+    await execa('depmod', ['-b', root, version], { env: { PATH: systemPath() } })
     // A second process may have been as far as this: what it put there is as good.
     await rename(root, join(kernels, version)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error

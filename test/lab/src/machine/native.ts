@@ -13,6 +13,7 @@ import { insideEnvironment } from './jobs.ts'
 import { REQUIRED_MODULES, USEFUL_MODULES } from './kernel-modules.ts'
 import type { Log, Machine } from './machine.ts'
 import { ensurePackages } from './packages.ts'
+import { systemPath } from './system-path.ts'
 import { type ProcessIdentity, identifyProcess, isRunning, signalProcess } from './process-identity.ts'
 
 /** What another process needs to use the namespaces; plain data. */
@@ -45,7 +46,7 @@ exec sleep infinity`
 async function loadModules(): Promise<void> {
   const missing: string[] = []
   for (const name of REQUIRED_MODULES) {
-    const { exitCode } = await execa('modprobe', ['-q', name], { reject: false })
+    const { exitCode } = await execa('modprobe', ['-q', name], { reject: false, env: { PATH: systemPath() } })
     if (exitCode !== 0) missing.push(name)
   }
   if (missing.length > 0) {
@@ -53,7 +54,7 @@ async function loadModules(): Promise<void> {
       `--native: this kernel lacks ${missing.join(', ')}; without --native a virtual machine brings its own`,
     )
   }
-  await execa('modprobe', ['-qa', ...USEFUL_MODULES], { reject: false })
+  await execa('modprobe', ['-qa', ...USEFUL_MODULES], { reject: false, env: { PATH: systemPath() } })
 }
 
 /** Uses namespaces that this or another process made. */
@@ -146,7 +147,11 @@ export async function enterNative(options: NativeOptions): Promise<NativeMachine
   options.log('making namespaces on the kernel of this machine')
   const unshare = ['unshare', '--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', HOLD]
   const command = options.detached === true ? unshare : ['setpriv', '--pdeathsig', 'KILL', ...unshare]
-  const child = spawn(command[0] as string, command.slice(1), { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command[0] as string, command.slice(1), {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PATH: systemPath() },
+  })
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
   const ready = await new Promise<boolean>((resolve) => {
