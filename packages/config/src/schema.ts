@@ -84,9 +84,9 @@ const router = z.strictObject({
   healthCheck: z
     .strictObject({
       /** Seconds between two checks of a gateway. */
-      interval: z.number().min(0.1).max(60).default(0.4),
+      interval: z.number().min(0.1).max(60).default(0.8),
       /** Seconds that one check may take. */
-      timeout: z.number().min(0.1).max(60).default(1),
+      timeout: z.number().min(0.1).max(60).default(0.7),
     })
     .prefault({}),
 })

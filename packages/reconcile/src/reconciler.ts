@@ -40,7 +40,7 @@ export interface ReconcilerOptions {
   desired: () => Promise<DesiredState> | DesiredState
   log: ReconcileLog
   registry?: MetricsRegistry
-  /** Seconds between full passes when nothing happens; 10 unless said. */
+  /** Seconds between full passes when nothing happens; 30 unless said. Events make what they can tell of faster. */
   intervalSeconds?: number
   /** React on kernel events; yes unless said. */
   watch?: boolean
@@ -102,7 +102,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     for (const listener of [...listeners, ...answer]) listener(status)
     if (stopped) return
     if (requested || waiting.length > 0) schedule(debounce, 'requested')
-    else schedule(status.converged ? (options.intervalSeconds ?? 10) * 1000 : retryAfter, 'interval')
+    else schedule(status.converged ? (options.intervalSeconds ?? 30) * 1000 : retryAfter, 'interval')
   }
 
   async function onePass(reason: string): Promise<void> {

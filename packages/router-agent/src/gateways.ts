@@ -22,7 +22,7 @@ export interface GatewaysOptions {
   onWeight: () => void
 }
 
-const askEvery = 1000
+const askEvery = 2000
 const answerWithin = 900
 /** Bytes; an answer is a state and a few reasons. */
 const longestAnswer = 64 * 1024

@@ -313,3 +313,5 @@ try {
   tell({ type: 'result', result: { events, spread: {}, ok: false } })
   process.exitCode = 1
 }
+// What a failed step left open must not keep the story from ending; standard output has been written (a pipe is synchronous).
+process.exit()

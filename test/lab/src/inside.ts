@@ -54,3 +54,5 @@ try {
   else console.error(`lab: ${error instanceof Error ? error.message : String(error)}`)
   process.exitCode = error instanceof UserError ? 2 : 1
 }
+// What a failed step left open must not keep the command from ending.
+process.exit()

@@ -6,7 +6,7 @@ import { HELP, type LabFlags, parseLabArguments } from './lab-arguments.ts'
 import { type LabState, attachState, clearState, readState, writeState } from './lab-state.ts'
 import { ensureBundles } from './machine/bundles.ts'
 import type { ExecOptions, Machine } from './machine/machine.ts'
-import { type NativeMachine, enterNative } from './machine/native.ts'
+import { type NativeMachine, enterNative, requireNative } from './machine/native.ts'
 import { type VirtualMachine, bootMachine } from './machine/vm.ts'
 import { programPath } from './paths.ts'
 
@@ -34,6 +34,7 @@ for (const [signal, code] of [
 }
 
 async function startMachine(flags: LabFlags, detached: boolean): Promise<VirtualMachine | NativeMachine> {
+  if (flags.native) await requireNative()
   if (!flags.noLab) await ensureBundles(log)
   if (flags.native) return enterNative({ log, detached })
   return bootMachine({

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 import { setTimeout as delay } from 'node:timers/promises'
 import { UserError } from '@vpn-gateway/config'
+import { kernelModulesMissing } from '@vpn-gateway/kernel'
 import { execa } from 'execa'
 import { repositoryRoot } from '../paths.ts'
 import { cacheDirectory } from './cache.ts'
@@ -43,18 +44,18 @@ ip link set lo up
 echo ready
 exec sleep infinity`
 
-async function loadModules(): Promise<void> {
-  const missing: string[] = []
-  for (const name of REQUIRED_MODULES) {
-    const { exitCode } = await execa('modprobe', ['-q', name], { reject: false, env: { PATH: systemPath() } })
-    if (exitCode !== 0) missing.push(name)
+/** Throws a `UserError` unless this is root on a kernel that has, or can load, what the lab needs. */
+export async function requireNative(): Promise<void> {
+  if (process.getuid?.() !== 0) throw new UserError('--native needs root; without it a virtual machine is used')
+  // One call for all would stop loading at the first that is not there.
+  for (const name of [...REQUIRED_MODULES, ...USEFUL_MODULES]) {
+    await execa('modprobe', ['-q', name], { reject: false, env: { PATH: systemPath() } })
   }
+  const missing = await kernelModulesMissing(REQUIRED_MODULES)
   if (missing.length > 0) {
-    throw new UserError(
-      `--native: this kernel lacks ${missing.join(', ')}; without --native a virtual machine brings its own`,
-    )
+    const names = missing.join(', ')
+    throw new UserError(`--native: this kernel lacks ${names}; without --native a virtual machine brings its own`)
   }
-  await execa('modprobe', ['-qa', ...USEFUL_MODULES], { reject: false, env: { PATH: systemPath() } })
 }
 
 /** Uses namespaces that this or another process made. */
@@ -138,9 +139,8 @@ export function attachNative(address: NativeAddress): Machine {
 
 /** Makes the namespaces. Throws a `UserError` that names what is missing: root, packages, or modules of the kernel. */
 export async function enterNative(options: NativeOptions): Promise<NativeMachine> {
-  if (process.getuid?.() !== 0) throw new UserError('--native needs root; without it a virtual machine is used')
+  await requireNative()
   await ensurePackages('native', options.log)
-  await loadModules()
   const machines = join(options.cache ?? cacheDirectory(), 'native')
   await mkdir(machines, { recursive: true, mode: 0o700 })
   const directory = await mkdtemp(join(machines, `${process.pid}-`))
