@@ -1,9 +1,11 @@
 /** The process of an agent: options, HTTP, components in order, drain, the end in reverse. */
 import { mkdir } from 'node:fs/promises'
+import { constants } from 'node:os'
 import closeWithGrace from 'close-with-grace'
 import { UserError } from '@vpn-gateway/config'
 import type { FastifyInstance } from 'fastify'
 import type { Component } from './component.ts'
+import { untilOverdue } from './deadline.ts'
 import { createHttp, type Readiness } from './http.ts'
 import { createLifecycle } from './lifecycle.ts'
 import { createLog, type Log } from './log.ts'
@@ -55,12 +57,15 @@ const defaultPort: Record<AgentName, number> = { 'gateway-agent': 9801, 'router-
 /** Seconds for stopping everything once drained. */
 const stopSeconds = 10
 
+/** Seconds more, in which what does not heed its deadline is given up, before the process ends whatever is left. */
+const overdueSeconds = 5
+
 /** Exit code for a user's mistake: nothing was changed. */
 const userMistake = 2
 
 /**
- * Runs an agent until it is told to end (SIGTERM or SIGINT; a second one ends it at once). Exit code 0 after that, 1 when
- * it failed, 2 for wrong options, a wrong file or a missing requirement.
+ * Runs an agent until it is told to end (SIGTERM or SIGINT; a second one ends it at once, with 128 and its number). Exit
+ * code 0 after that, 1 when it failed, 2 for wrong options, a wrong file or a missing requirement.
  */
 export async function runAgent<D extends OptionDeclarations>({
   agent,
@@ -83,10 +88,14 @@ export async function runAgent<D extends OptionDeclarations>({
       for (const problem of error.problems) console.error(`${agent}: ${problem}`)
       process.exit(userMistake)
     } else {
-      console.error(`${agent}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+      console.error(`${agent}: ${stackOf(error)}`)
       process.exit(1)
     }
   }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
 function withPort(agent: AgentName) {
@@ -101,16 +110,33 @@ async function run<D extends OptionDeclarations>(
   const log = createLog({ agent, name: options.name }, options.logLevel)
   const registry = createRegistry(agent, version)
   const ending = new AbortController()
-  await makeRunDir(options.runDir)
-  const parts = await build({ options, log, registry, signal: ending.signal })
+  try {
+    await assemble(agent, { options, log, registry, signal: ending.signal }, build, ending)
+  } catch (error) {
+    // Told to end while starting, a component may well fail to start: what is stopping the agent ends the process.
+    if (ending.signal.aborted) return
+    if (error instanceof UserError) throw error
+    log.fatal({ error: stackOf(error) }, 'could not start')
+    process.exit(1)
+  }
+}
+
+async function assemble<D extends OptionDeclarations>(
+  agent: AgentName,
+  context: AgentContext<D>,
+  build: AgentDefinition<D>['build'],
+  ending: AbortController,
+): Promise<void> {
+  const { options, log, registry } = context
+  const parts = await build(context)
   const started = Date.now()
   let phase: 'starting' | 'running' | 'draining' = 'starting'
 
   function readiness(): Readiness {
     if (phase === 'draining') return { state: 'draining', reasons: ['told to end'] }
     const answer = parts.http.readiness()
-    if (phase === 'starting' && answer.state === 'ready') return { state: 'unready', reasons: ['starting'] }
-    return answer
+    if (phase === 'running' || answer.state === 'draining') return answer
+    return { state: 'unready', reasons: ['starting', ...answer.reasons] }
   }
 
   const listen = parseListen(options.listen)
@@ -130,26 +156,52 @@ async function run<D extends OptionDeclarations>(
     }),
     ...(parts.http.routes === undefined ? {} : { routes: parts.http.routes }),
   })
-  const lifecycle = createLifecycle([http, ...parts.components], log)
+  const lifecycle = createLifecycle([http, runDirectory(options.runDir), ...parts.components], log)
   const drainSeconds = parts.drain === undefined ? 0 : (parts.drainSeconds ?? 30)
 
-  closeWithGrace({ delay: (drainSeconds + stopSeconds) * 1000 + 2000, logger: undefined }, async ({ signal, err }) => {
+  async function drain(deadline: AbortSignal): Promise<void> {
+    if (parts.drain === undefined) return
+    try {
+      const end = await untilOverdue(parts.drain(deadline), deadline)
+      if (end === 'overdue') log.error('draining took too long: stopping')
+    } catch (error) {
+      log.error({ error: error instanceof Error ? error.message : String(error) }, 'draining failed: stopping')
+    }
+  }
+
+  const grace = {
+    delay: (drainSeconds + stopSeconds + overdueSeconds) * 1000,
+    logger: undefined,
+    onSecondSignal(signal?: NodeJS.Signals) {
+      log.warn({ signal }, 'told again to end: ending at once')
+      process.exit(signal === undefined ? 1 : 128 + constants.signals[signal])
+    },
+    onSecondError: (error: unknown) => log.fatal({ error: stackOf(error) }, 'another error while ending'),
+    onTimeout: (milliseconds: number) => log.fatal({ milliseconds }, 'could not end in time'),
+  }
+  closeWithGrace(grace, async ({ signal, err }) => {
     ending.abort()
     if (err !== undefined) {
       // The kernel's rules stay as they are: closed. Whoever starts the agent again finds them.
-      log.fatal({ error: err.stack ?? err.message }, 'ending after an unexpected error')
+      log.fatal({ error: stackOf(err) }, 'ending after an unexpected error')
       return
     }
     phase = 'draining'
     log.info({ signal, drainSeconds }, 'told to end: draining')
-    await parts.drain?.(AbortSignal.timeout(drainSeconds * 1000))
+    await drain(AbortSignal.timeout(drainSeconds * 1000))
     log.info('stopping')
     await lifecycle.stop(AbortSignal.timeout(stopSeconds * 1000))
   })
 
   await lifecycle.start(ending.signal)
-  if (phase === 'starting') phase = 'running'
+  if (ending.signal.aborted) return
+  phase = 'running'
   log.info({ listen: options.listen, milliseconds: Date.now() - started }, 'started')
+}
+
+/** Made only once HTTP has its port: a mistake that shows before leaves nothing behind. */
+function runDirectory(path: string): Component {
+  return { name: 'run-dir', start: () => makeRunDir(path), stop: async () => undefined }
 }
 
 async function makeRunDir(path: string): Promise<void> {

@@ -1,12 +1,13 @@
 /** Daemons that an agent keeps running, and that go on when the agent dies. */
 import { spawn } from 'node:child_process'
 import { closeSync } from 'node:fs'
-import { readFile, rm } from 'node:fs/promises'
+import { readFile, readlink, rm } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Component } from './component.ts'
 import { makeFifo, openFifo, readFifo, type Fifo } from './fifo.ts'
 import { replaceFile } from './file.ts'
 import type { Log } from './log.ts'
+import { endGroup, signalTo, startTime } from './process.ts'
 
 export type DaemonState = 'starting' | 'running' | 'crash-looping' | 'stopped'
 
@@ -51,6 +52,8 @@ const loopExits = 3
 const loopWindow = 60_000
 /** Milliseconds between two looks at an adopted daemon, which is no child and cannot be waited for. */
 const adoptedPoll = 300
+/** Milliseconds that children of a daemon which ended by itself have before they are killed. */
+const childPatience = 2000
 
 interface Running {
   pid: number
@@ -62,7 +65,8 @@ interface Running {
  * Supervises a daemon that stays in the foreground. Any end that was not asked for is a failure, exit code 0 as well
  * (keepalived ends so when it believes that another one runs). The daemon is in a process group of its own and writes
  * into a named pipe of which it holds both ends: when the agent is killed it goes on undisturbed, and the next agent
- * finds it by its pid file, checked against the process' start time, and takes it over.
+ * finds it by its pid file, checked against the process' start time and network namespace, and takes it over. Children
+ * that a daemon leaves behind are ended before the next one starts, and when it is stopped.
  */
 export function superviseDaemon(options: DaemonOptions): SupervisedDaemon {
   const { name, argv, runDir, log, parseLine = asInfo, onExit, onStart } = options
@@ -75,14 +79,25 @@ export function superviseDaemon(options: DaemonOptions): SupervisedDaemon {
   let lastExit: string | undefined
   let output: Fifo | undefined
   let loop: Promise<void> | undefined
+  let beginning: Promise<void> | undefined
+  let launching: Promise<unknown> | undefined
   const stopping = new AbortController()
+  /** Aborts when stopping has no more time. */
+  const overdue = new AbortController()
 
   function write(line: string): void {
     const parsed = parseLine(line)
     if (parsed !== undefined) log[parsed.level]({ daemon: name }, parsed.message)
   }
 
-  async function launch(): Promise<Running> {
+  /** Whoever stops the daemon waits for this, or would miss the process that is just being made. */
+  function launch(): Promise<Running> {
+    const pending = adoptOrSpawn().then((made) => (running = made))
+    launching = pending.catch(() => undefined)
+    return pending
+  }
+
+  async function adoptOrSpawn(): Promise<Running> {
     const adopted = await findRunning(pidFile)
     if (adopted !== undefined) {
       log.info({ daemon: name, pid: adopted.pid }, 'taking over the daemon that runs already')
@@ -103,8 +118,14 @@ export function superviseDaemon(options: DaemonOptions): SupervisedDaemon {
         child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
       })
       if (child.pid === undefined) throw new Error(`${program}: ${await ended}`)
-      const started = await startTime(child.pid)
-      if (started !== undefined) await replaceFile(pidFile, `${child.pid} ${started}\n`)
+      try {
+        const started = await startTime(child.pid)
+        if (started !== undefined) await replaceFile(pidFile, `${child.pid} ${started}\n`)
+      } catch (error) {
+        // Without its pid file nobody would find it again.
+        signalTo(-child.pid, 'SIGKILL')
+        throw error
+      }
       log.info({ daemon: name, pid: child.pid }, 'daemon started')
       onStart?.('started')
       return { pid: child.pid, ended }
@@ -117,7 +138,7 @@ export function superviseDaemon(options: DaemonOptions): SupervisedDaemon {
     let backoff = firstBackoff
     let current: Running | undefined = first
     while (current !== undefined) {
-      running = current
+      const { pid }: Running = current
       const since = Date.now()
       const how = await current.ended
       running = undefined
@@ -129,6 +150,7 @@ export function superviseDaemon(options: DaemonOptions): SupervisedDaemon {
       state = exits.length >= loopExits ? 'crash-looping' : 'starting'
       log.error({ daemon: name, how, state }, 'daemon ended by itself')
       onExit?.(how)
+      await endGroup(pid, AbortSignal.any([AbortSignal.timeout(childPatience), overdue.signal]))
       backoff = Date.now() - since > loopWindow ? firstBackoff : backoff
       while (current === undefined) {
         // Jitter keeps daemons of several pods that died together from coming back together.
@@ -155,12 +177,13 @@ export function superviseDaemon(options: DaemonOptions): SupervisedDaemon {
     if (running !== undefined && state === 'crash-looping' && Date.now() - last >= loopWindow) state = 'running'
   }
 
-  function signalTo(target: number, signal: NodeJS.Signals): boolean {
-    try {
-      return process.kill(target, signal)
-    } catch {
-      return false
-    }
+  async function begin(): Promise<void> {
+    state = 'starting'
+    await makeFifo(outputPath)
+    output = await readFifo(outputPath, write)
+    const first = await launch()
+    state = 'running'
+    loop = supervise(first)
   }
 
   return {
@@ -177,16 +200,15 @@ export function superviseDaemon(options: DaemonOptions): SupervisedDaemon {
     get lastExit() {
       return lastExit
     },
-    async start() {
-      state = 'starting'
-      await makeFifo(outputPath)
-      output = await readFifo(outputPath, write)
-      const first = await launch()
-      state = 'running'
-      loop = supervise(first)
+    start() {
+      beginning = begin()
+      return beginning
     },
     async stop(deadline) {
       stopping.abort()
+      if (deadline.aborted) overdue.abort()
+      else deadline.addEventListener('abort', () => overdue.abort(), { once: true })
+      await Promise.allSettled([beginning, launching])
       const current = running
       if (current !== undefined) {
         signalTo(current.pid, 'SIGTERM')
@@ -198,6 +220,7 @@ export function superviseDaemon(options: DaemonOptions): SupervisedDaemon {
           signalTo(-current.pid, 'SIGKILL')
           await current.ended
         }
+        await endGroup(current.pid, deadline)
       }
       await loop
       state = 'stopped'
@@ -224,18 +247,17 @@ async function findRunning(pidFile: string): Promise<Running | undefined> {
   const pid = Number(match[1])
   const started = match[2]
   if (started === undefined || (await startTime(pid)) !== started) return undefined
+  if (!(await inOwnNetwork(pid))) return undefined
   return { pid, ended: untilGone(pid, started) }
+}
+
+/** A daemon in another network namespace serves another pod. One that may not be looked at is taken for our own. */
+async function inOwnNetwork(pid: number): Promise<boolean> {
+  const own = await readlink('/proc/self/ns/net')
+  return (await readlink(`/proc/${pid}/ns/net`).catch(() => own)) === own
 }
 
 async function untilGone(pid: number, started: string): Promise<string> {
   while ((await startTime(pid)) === started) await delay(adoptedPoll)
   return 'gone'
-}
-
-/** Field 22 of /proc/PID/stat (proc(5)): with the pid it identifies a process. Undefined for a zombie or no process. */
-async function startTime(pid: number): Promise<string | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  // The name in parentheses may hold blanks; what follows it does not.
-  const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  return state === 'Z' || state === undefined || state === '' ? undefined : fields[18]
 }

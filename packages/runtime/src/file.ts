@@ -1,5 +1,8 @@
 import { open, rename, rm } from 'node:fs/promises'
 
+/** Counts temporary files, so that two replacements of one file at a time do not share one. */
+let replacements = 0
+
 export interface ReplaceOptions {
   /** Permission bits; 0o644 unless said. */
   mode?: number
@@ -13,7 +16,8 @@ export async function replaceFile(
   text: string,
   { mode = 0o644, check }: ReplaceOptions = {},
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.new`
+  replacements += 1
+  const temporary = `${path}.${process.pid}-${replacements}.new`
   try {
     const file = await open(temporary, 'w', mode)
     try {

@@ -3,7 +3,7 @@ import { fastify, type FastifyInstance } from 'fastify'
 import { UserError } from '@vpn-gateway/config'
 import type { Component } from './component.ts'
 import type { Log } from './log.ts'
-import type { Registry } from './metrics.ts'
+import { createScrape, type Registry } from './metrics.ts'
 
 /** What /readyz answers: 200 for `ready`, 503 for the others, with the reasons. */
 export interface Readiness {
@@ -28,14 +28,18 @@ export interface HttpOptions {
 const bodyLimit = 16 * 1024
 /** Milliseconds until a request must have arrived whole. */
 const requestTimeout = 5000
+/** Milliseconds between two looks for requests that are overdue; Node's own 30 s would let a slow client stay that long. */
+const overdueInterval = 1000
 /** Connections at once; more are closed at once, so that descriptors are left for the daemons. */
 const mostConnections = 4096
 
 /** HTTP server with /livez, /readyz, /metrics, /v1/status and the agent's own routes. */
 export function createHttp(options: HttpOptions): Component {
   const { host, port, log, registry, readiness, alive = () => [], status } = options
+  const scrape = createScrape(registry, log)
   const app = fastify({
     bodyLimit,
+    http: { connectionsCheckingInterval: overdueInterval },
     requestTimeout,
     connectionTimeout: 2 * requestTimeout,
     keepAliveTimeout: requestTimeout,
@@ -54,7 +58,7 @@ export function createHttp(options: HttpOptions): Component {
     const answer = readiness()
     return reply.code(answer.state === 'ready' ? 200 : 503).send(answer)
   })
-  app.get('/metrics', async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()))
+  app.get('/metrics', async (_request, reply) => reply.type(registry.contentType).send(await scrape()))
   app.get('/v1/status', () => status())
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send({ error: `no ${request.method} ${request.url.slice(0, 200)} here` }),

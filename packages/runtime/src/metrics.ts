@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import type { Log } from './log.ts'
 
 export type { Registry } from 'prom-client'
 
@@ -14,6 +15,42 @@ export function createRegistry(agent: string, version: string): Registry {
   })
   info.set({ agent, version, node: process.version }, 1)
   return registry
+}
+
+/**
+ * Makes the answer to a scrape. The client library prints a metric as soon as its own collector is done, so that one which
+ * another's collector fills would be a scrape behind, and one failing collector fails the scrape. Here all of them run
+ * first, a failure is logged and leaves only its own metrics as they were. Scrapes at the same time share one run.
+ */
+export function createScrape(registry: Registry, log: Log): () => Promise<string> {
+  const collectors = new Map<string, () => Promise<void>>()
+  let running: Promise<string> | undefined
+
+  function takeCollectors(): void {
+    for (const metric of registry.getMetricsAsArray()) {
+      const { collect } = metric
+      // The declared type says that every metric has one.
+      if (typeof collect !== 'function') continue
+      Object.assign(metric, { collect: undefined })
+      collectors.set(metric.name, async () => collect.call(metric))
+    }
+  }
+
+  async function scrape(): Promise<string> {
+    takeCollectors()
+    await Promise.all(
+      Array.from(collectors, async ([metric, collect]) => {
+        try {
+          await collect()
+        } catch (error) {
+          log.error({ metric, error: error instanceof Error ? error.message : String(error) }, 'collecting failed')
+        }
+      }),
+    )
+    return registry.metrics()
+  }
+
+  return () => (running ??= scrape().finally(() => (running = undefined)))
 }
 
 /** Wraps a collector that reads the kernel: times it, and counts a failure instead of failing the whole scrape. */

@@ -130,12 +130,18 @@ function readFlags(declarations: OptionDeclarations, args: readonly string[]): M
       problems.push(
         `${token.rawName}: unknown option${near === undefined ? ': --help lists them' : `: expected --${near}?`}`,
       )
-    } else if (token.name !== 'help' && token.name !== 'version' && (token.value === undefined || token.value === '')) {
+    } else if (token.name !== 'help' && token.name !== 'version' && isMissing(token)) {
       problems.push(`${token.rawName}: missing value`)
+      unknown = true
     } else given.set(token.name, token.value ?? '')
   }
   if (problems.length > 0) throw new UserError(problems)
   return given
+}
+
+/** A flag that follows is no value; one that does begin with a dash is given as `--flag=-value`. */
+function isMissing(token: { value?: string | undefined; inlineValue?: boolean | undefined }): boolean {
+  return token.value === undefined || token.value === '' || (token.inlineValue === false && token.value.startsWith('-'))
 }
 
 function helpText(program: string, declarations: OptionDeclarations): string {

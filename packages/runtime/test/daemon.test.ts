@@ -1,6 +1,6 @@
 /** Supervision of real processes. */
-import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -84,6 +84,31 @@ test('stopping ends it; one that does not listen is killed with its children', a
   await expect.poll(() => pids.map(alive)).toEqual([false, false])
 })
 
+test('children that outlive it are ended, also before the next one starts', async () => {
+  const script = 'sleep 1000 & echo $! >>"$0"; trap "exit 0" TERM; wait'
+  const daemon = supervise(['sh', '-c', script, join(runDir, 'children')])
+  const children = () => readFileSync(join(runDir, 'children'), 'utf8').trim().split('\n').map(Number)
+  await daemon.start(signal)
+  await expect.poll(() => existsSync(join(runDir, 'children'))).toBe(true)
+  process.kill(daemon.pid ?? 0, 'SIGKILL')
+  await expect.poll(() => children().length, { timeout: 5000 }).toBe(2)
+  expect(children().map(alive)).toEqual([false, true])
+  await daemon.stop(AbortSignal.timeout(2000))
+  expect(children().map(alive)).toEqual([false, false])
+})
+
+test('stopping while it is being started again leaves nothing running', async () => {
+  const daemon = supervise(['sh', '-c', 'echo $$ >>"$0"; exec sleep 1000', join(runDir, 'pids')])
+  await daemon.start(signal)
+  process.kill(daemon.pid ?? 0, 'SIGKILL')
+  // The count goes up just before the launch.
+  while (daemon.restarts === 0) await new Promise(setImmediate)
+  await daemon.stop(AbortSignal.timeout(2000))
+  expect(daemon.state).toBe('stopped')
+  const pids = readFileSync(join(runDir, 'pids'), 'utf8').trim().split('\n').map(Number)
+  expect(pids.map(alive)).not.toContain(true)
+})
+
 test('the next agent takes over a running daemon, reads its output, and notices its end', async () => {
   const script = join(runDir, 'earlier.ts')
   const runtime = new URL('../src/index.ts', import.meta.url).pathname
@@ -123,8 +148,31 @@ test('a stale pid file is no running daemon', async () => {
   expect(daemon.pid).not.toBe(process.pid)
 })
 
+/** Making a user and network namespace needs no root where the kernel allows it to everybody. */
+function canUnshare(): boolean {
+  return spawnSync('unshare', ['--user', '--map-root-user', '--net', 'true']).status === 0
+}
+
+test.skipIf(!canUnshare())('a daemon in another network namespace is not taken over', async () => {
+  const other = spawn('unshare', ['--user', '--map-root-user', '--net', 'sleep', '1000'], { stdio: 'ignore' })
+  cleanUp.push(async () => void other.kill('SIGKILL'))
+  await expect.poll(() => readFileSync(`/proc/${other.pid}/comm`, 'utf8')).toBe('sleep\n')
+  const stat = readFileSync(`/proc/${other.pid}/stat`, 'utf8')
+  writeFileSync(join(runDir, 'daemon.pid'), `${other.pid} ${stat.split(') ')[1]?.split(' ')[19]}\n`)
+  const daemon = supervise(['sleep', '1000'])
+  await daemon.start(signal)
+  expect(daemon.pid).not.toBe(other.pid)
+  expect(alive(other.pid ?? 0)).toBe(true)
+})
+
 test('a program that is not there fails the start', async () => {
   await expect(supervise(['no-such-daemon']).start(signal)).rejects.toThrow(/no-such-daemon/)
+})
+
+test('two replacements of one file at a time do not disturb each other', async () => {
+  const path = join(runDir, 'file')
+  await Promise.all([replaceFile(path, 'one'), replaceFile(path, 'other')])
+  expect(['one', 'other']).toContain(readFileSync(path, 'utf8'))
 })
 
 test('a file is replaced only when its check passes', async () => {

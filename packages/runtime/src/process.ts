@@ -1,0 +1,50 @@
+/** Processes as /proc shows them, for those that are no children and cannot be waited for. */
+import { readdir, readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Milliseconds between two looks at a group that is ending. */
+const groupPoll = 50
+
+/** Sends a signal to a process, or to a whole group by its negative id; false when there is none. */
+export function signalTo(target: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(target, signal)
+  } catch {
+    return false
+  }
+}
+
+/** When a process started, in clock ticks since boot: with the pid it identifies a process. Undefined for a zombie or none. */
+export async function startTime(pid: number): Promise<string | undefined> {
+  return (await readStat(pid))?.started
+}
+
+/** Ends what is left of a process group whose leader has ended: SIGTERM, and SIGKILL at the deadline. */
+export async function endGroup(group: number, deadline: AbortSignal): Promise<void> {
+  if (!(await groupLives(group))) return
+  signalTo(-group, 'SIGTERM')
+  while (await groupLives(group)) {
+    if (deadline.aborted) {
+      signalTo(-group, 'SIGKILL')
+      return
+    }
+    await delay(groupPoll)
+  }
+}
+
+/** Zombies do not count: where nobody reaps orphans, as in a container, they stay for good and kill(2) still finds them. */
+async function groupLives(group: number): Promise<boolean> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const stats = await Promise.all(pids.map((pid) => readStat(Number(pid))))
+  return stats.some((stat) => stat?.group === group)
+}
+
+/** Fields 5 and 22 of /proc/PID/stat (proc(5)); undefined for a zombie or no process. */
+async function readStat(pid: number): Promise<{ group: number; started: string } | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  // The name in parentheses may hold blanks; what follows it does not.
+  const [state, , group, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  const started = fields[16]
+  if (state === undefined || state === 'Z' || state === 'X' || started === undefined) return undefined
+  return { group: Number(group), started }
+}
