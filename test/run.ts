@@ -21,6 +21,7 @@ import { repositoryRoot } from './lab/src/paths.ts'
 
 const root = repositoryRoot()
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
+const colour: Record<string, string> = process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }
 let child: ChildProcess | undefined
 for (const [signal, code] of [
   ['SIGINT', 130],
@@ -65,9 +66,10 @@ async function step(title: string, work: () => Promise<Totals>): Promise<Totals>
 const check = (title: string, program: string, ...args: string[]): Promise<Totals> =>
   step(title, async () => oneCheck((await here(program, ...args)) === 0))
 
-const vitestArguments = (report: string): string[] => [
+/** Under emulation a test can take a minute, so that each is worth a line; on this machine each file is. */
+const vitestArguments = (report: string, reporter: 'default' | 'verbose'): string[] => [
   'run',
-  '--reporter=verbose',
+  `--reporter=${reporter}`,
   '--reporter=json',
   `--outputFile.json=${report}`,
 ]
@@ -76,7 +78,7 @@ async function unit(): Promise<Totals> {
   const directory = await mkdtemp(join(tmpdir(), 'vpn-gateway-test-'))
   try {
     const report = join(directory, 'unit.json')
-    const exitCode = await here('vitest', ...vitestArguments(report), '--project=unit')
+    const exitCode = await here('vitest', ...vitestArguments(report, 'default'), '--project=unit')
     return vitestTotals(await readFile(report, 'utf8').catch(() => undefined), exitCode)
   } finally {
     await rm(directory, { recursive: true, force: true })
@@ -94,10 +96,10 @@ async function inMachine(machine: Machine, project: string, directory: string): 
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
   const cwd = join(root, 'dist/test', project)
   const config = ['--root', cwd, '--config', join(cwd, 'vitest.config.mjs'), '--configLoader=native']
-  const options = [...vitestArguments(join(machine.share.guest, report)), ...config]
+  const options = [...vitestArguments(join(machine.share.guest, report), 'verbose'), ...config]
   say(`starting ${(await listTests(directory)).length} test files inside`)
   const { exitCode } = await machine.exec([process.execPath, vitest, ...options], {
-    env: process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' },
+    env: colour,
     onOutput: (text, stream) => void process[stream].write(text),
   })
   return vitestTotals(await readFile(join(machine.share.host, report), 'utf8').catch(() => undefined), exitCode)

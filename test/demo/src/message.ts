@@ -14,7 +14,7 @@ export interface DemoEvent {
   flows: number
   /** Flows that ended or fell silent. */
   lost: number
-  /** Longest time between two answers on a flow that went on; for `ingress`, the slowest whole request. */
+  /** Longest time that a flow that went on waited for an answer; for `ingress`, the slowest whole request. */
   longest_silence_ms: number
   /** Packets of clients seen outside a tunnel. */
   leaked_packets: number

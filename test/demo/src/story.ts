@@ -17,8 +17,8 @@ import { innocentLosses, lastReset, unevenness } from './promises.ts'
 
 const { values } = parseArgs({ options: { flows: { type: 'string', default: '300' } } })
 const flowCount = Number(values.flows)
-/** Milliseconds between two lines of one flow: often enough to see a second of silence, rare enough for an emulated CPU. */
-const interval = 300
+/** Milliseconds between two lines of one flow. Flows take turns, so that hundreds of them look every few milliseconds. */
+const interval = 1000
 /** Weight that a healthy gateway has unless the system file says otherwise. */
 const clients = ['client-0', 'client-1']
 

@@ -26,7 +26,6 @@ import {
 import { layCables, namespacesOf } from './topology/cables.ts'
 import { openCluster } from './topology/cluster.ts'
 import { killProcessesIn, listNamespaces } from './topology/namespace.ts'
-import { useAllProcessors, useOneProcessor } from './topology/processors.ts'
 import { startProvider } from './topology/provider.ts'
 import { meetRequirements } from './topology/requirement.ts'
 import { topologyOf } from './topology/topology.ts'
@@ -109,7 +108,6 @@ async function build(context: LabContext, system: System, step: Step): Promise<L
     await awaitCondition('one router to hold the VIP', () => lab.activeRouter(), { timeoutMs: 20_000 })
     step(`${await lab.activeRouter()} holds the VIP ${state.vip}`)
   }
-  await useOneProcessor()
   return lab
 }
 
@@ -178,5 +176,4 @@ export async function takeDown(): Promise<void> {
     })
   }
   await rm(LAB_DIR, { recursive: true, force: true })
-  await useAllProcessors()
 }

@@ -44,7 +44,7 @@ describe('the last line', () => {
 })
 
 test('parts to run', () => {
-  expect([...parseTestArguments([]).parts]).toEqual(['static', 'unit', 'kernel', 'lab'])
+  expect([...parseTestArguments([]).parts]).toEqual(['static', 'unit', 'kernel'])
   expect([...parseTestArguments(['lab', 'unit']).parts]).toEqual(['lab', 'unit'])
   expect(parseTestArguments(['--no-kvm']).noKvm).toBe(true)
   expect(() => parseTestArguments(['fast'])).toThrow(/not fast/)

@@ -1,5 +1,5 @@
 /** What counts as a leak, as BPF filters (pcap-filter(7)) that the kernel applies before anything is copied. */
-import { controlAddress, endpointPort, internetAddress } from '../topology/addresses.ts'
+import { controlAddress, endpointPort, internetAddress, probeAddresses } from '../topology/addresses.ts'
 import type { Topology } from '../topology/topology.ts'
 
 // Neighbour discovery, router solicitation and multicast listener reports never leave the link. `icmp6` alone does not
@@ -19,6 +19,8 @@ export function podLeakFilter(topology: Topology, notPods: readonly number[]): s
     'dst net 10.0.0.0/8',
     'dst port 53',
     `(udp and dst port ${endpointPort} and (${endpoints}))`,
+    // A pod that has no WireGuard yet refuses what the provider still sends to the one before; it quotes that packet only.
+    `(icmp[icmptype] = icmp-unreach and (${endpoints}))`,
   ]
   return ['inbound', ...notPods.map((index) => `not ifindex ${index}`), `not (${allowed.join(' or ')})`].join(' and ')
 }
@@ -29,7 +31,7 @@ export function podLeakFilter(topology: Topology, notPods: readonly number[]): s
  * matches nothing on Ethernet (it does in the cooked form of `-i any`), so that the first leak would be missed.
  */
 export function internetLeakFilter(topology: Topology): string {
-  const sources = [...topology.providers.map(({ exit }) => exit), internetAddress, controlAddress]
+  const sources = [...topology.providers.map(({ exit }) => exit), internetAddress, controlAddress, ...probeAddresses]
   const allowed = [linkLocalIpv6, ...sources.map((source) => `src host ${source}`)]
   return `(ip or ip6) and not (${allowed.join(' or ')})`
 }

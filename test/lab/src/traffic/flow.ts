@@ -11,8 +11,12 @@ export interface Flow {
   exits: string[]
   /** Time (performance.now) of the last answer; 0 before the first. */
   lastAnswer: number
-  /** Longest gap in milliseconds between two answers since it was last set to 0. */
-  longestGap: number
+  /** Lines that are not answered yet. */
+  waiting: number
+  /** Time since which at least one line has had no answer and none came; 0 while nothing is waiting. */
+  waitingSince: number
+  /** Longest such time in milliseconds since it was last set to 0. */
+  longestSilence: number
   /** Answers since it was last set to 0. */
   answers: number
   open: boolean
@@ -32,7 +36,9 @@ export function openFlow(options: FlowOptions, onLost: (flow: Flow) => void): Pr
     const flow: Flow = {
       exits: [],
       lastAnswer: 0,
-      longestGap: 0,
+      waiting: 0,
+      waitingSince: 0,
+      longestSilence: 0,
       answers: 0,
       open: true,
       error: '',
@@ -54,8 +60,13 @@ export function openFlow(options: FlowOptions, onLost: (flow: Flow) => void): Pr
     }, OPEN_TIMEOUT_MS)
     const answered = (length: number, data: Buffer): void => {
       const now = performance.now()
-      flow.answers += 1
-      if (flow.lastAnswer !== 0) flow.longestGap = Math.max(flow.longestGap, now - flow.lastAnswer)
+      const lines = countLines(data, length)
+      flow.answers += lines
+      if (opened && flow.waitingSince !== 0)
+        flow.longestSilence = Math.max(flow.longestSilence, now - flow.waitingSince)
+      // A datagram may be lost for good; whatever answer comes ends the silence.
+      flow.waiting = options.protocol === 'udp' ? 0 : Math.max(0, flow.waiting - lines)
+      flow.waitingSince = flow.waiting === 0 ? 0 : now
       flow.lastAnswer = now
       noteExit(flow, data, length)
       if (opened) return
@@ -66,6 +77,18 @@ export function openFlow(options: FlowOptions, onLost: (flow: Flow) => void): Pr
     if (options.protocol === 'tcp') openTcp(flow, options, answered, lose)
     else openUdp(flow, options, answered, lose)
   })
+}
+
+/** Notes that a line goes out; the silence of a flow is the time that it waits for an answer. */
+function noteSent(flow: Flow): void {
+  if (flow.waiting === 0) flow.waitingSince = performance.now()
+  flow.waiting += 1
+}
+
+function countLines(data: Buffer, length: number): number {
+  let lines = 0
+  for (let at = data.indexOf(10); at !== -1 && at < length; at = data.indexOf(10, at + 1)) lines += 1
+  return lines
 }
 
 type Answered = (length: number, data: Buffer) => void
@@ -84,7 +107,10 @@ function openTcp(flow: Flow, { host, port }: FlowOptions, answered: Answered, lo
       },
     },
   })
-  flow.send = () => socket.write(LINE)
+  flow.send = () => {
+    noteSent(flow)
+    socket.write(LINE)
+  }
   flow.close = () => socket.destroy()
   socket.on('connect', flow.send)
   socket.on('error', (error: NodeJS.ErrnoException) => lose(error.code ?? error.message))
@@ -107,7 +133,9 @@ function openUdp(flow: Flow, { host, port }: FlowOptions, answered: Answered, lo
   // Connected, so that ICMP errors come back as ECONNREFUSED and the like (udp(7)).
   socket.connect(port, host, () => {
     flow.send = () => {
-      if (!closed) socket.send(LINE)
+      if (closed) return
+      noteSent(flow)
+      socket.send(LINE)
     }
     flow.send()
   })

@@ -69,7 +69,7 @@ function mark(): void {
   losses = []
   for (const flow of flows) {
     if (flow === undefined) continue
-    flow.longestGap = 0
+    flow.longestSilence = 0
     flow.answers = 0
   }
 }
@@ -83,8 +83,8 @@ function report(): FlowReport {
   for (const flow of open) {
     const exit = flow.exits.join('+')
     perExit[exit] = (perExit[exit] ?? 0) + 1
-    const silence = now - flow.lastAnswer
-    longest = Math.max(longest, flow.longestGap, silence)
+    const silence = flow.waitingSince === 0 ? 0 : now - flow.waitingSince
+    longest = Math.max(longest, flow.longestSilence, silence)
     if (silence > stalledAfterMs(options.intervalMs)) stalled += 1
   }
   return {

@@ -35,7 +35,7 @@ export interface FlowReport {
   resets: LostFlow[]
   /** Open flows for each exit address; a flow that changed its exit counts as `first+second`. */
   perExit: Record<string, number>
-  /** Longest time in milliseconds between two answers on any open flow, the one still going on included. */
+  /** Longest time in milliseconds that an open flow waited for an answer and got none, the one still going on included. */
   longestSilenceMs: number
   /** Open flows without an answer for more than `stalledAfterMs`. */
   stalled: number

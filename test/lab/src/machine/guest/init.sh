@@ -35,5 +35,8 @@ echo vpn-gateway-lab >/proc/sys/kernel/hostname
 echo 3 >/proc/sys/kernel/printk
 ip link set lo up
 stty -F /dev/ttyS1 raw -echo
+# Without a syslog daemon syslog(3) falls back to the console, and an emulated serial port is slow. The kernel's own
+# messages, above all its last, do not take this way.
+mount -o bind /dev/null /dev/console
 for directory in proc sys dev; do mount --move /$directory /root/$directory; done
 exec switch_root /root /bin/bash /run/machine/start.sh
