@@ -81,6 +81,17 @@ async function running(args: string[] = [], until = '"msg":"started"') {
 
 // Some start several processes, on a machine that may be busy.
 describe.concurrent('an agent', { timeout: 30_000 }, () => {
+  test('a request that trickles in is cut off', async () => {
+    const { port } = await running()
+    const socket = connect(port, '127.0.0.1').on('error', () => undefined)
+    socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n')
+    const trickle = setInterval(() => socket.write('X-More: x\r\n'), 200)
+    const answer = once(socket, 'data').then(([chunk]) => String(chunk))
+    expect(await answer).toMatch(/^HTTP\/1.1 408 /)
+    clearInterval(trickle)
+    socket.destroy()
+  })
+
   test('options that are missing, unknown or wrong are named at once, and nothing is started', async () => {
     const { exited, output } = start(['--nam', 'x', '--listen', 'nowhere'])
     expect(await exited).toBe(2)
@@ -229,17 +240,6 @@ describe.concurrent('an agent', { timeout: 30_000 }, () => {
         })
       ).status,
     ).toBe(413)
-  })
-
-  test('a request that trickles in is cut off', async () => {
-    const { port } = await running()
-    const socket = connect(port, '127.0.0.1').on('error', () => undefined)
-    socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n')
-    const trickle = setInterval(() => socket.write('X-More: x\r\n'), 200)
-    const answer = once(socket, 'data').then(([chunk]) => String(chunk))
-    expect(await answer).toMatch(/^HTTP\/1.1 408 /)
-    clearInterval(trickle)
-    socket.destroy()
   })
 })
 
