@@ -33,6 +33,12 @@ export function parseRange(text: string): Range {
   return { first, last }
 }
 
+/** `FIRST-LAST` without blanks, as iptables' iprange match prints it; `text` is a valid `range4`. */
+export function rangeText(text: string): string {
+  const { first, last } = parseRange(text)
+  return `${first}-${last}`
+}
+
 function isAddress4(text: string): boolean {
   return ipaddr.IPv4.isValidFourPartDecimal(text)
 }

@@ -2,32 +2,13 @@
  * What may pass, in the words that iptables-save(8) prints, because that is what they are compared with. Every table is
  * replaced in one transaction; the policies of the built-in chains hold when all else is flushed.
  */
-import type { Forward, System } from '@vpn-gateway/config'
+import { rangeText, refusedDestinations, type Forward, type System } from '@vpn-gateway/config'
 import type { Family, IptablesSpec } from '@vpn-gateway/kernel'
 import { isIP } from 'node:net'
-import { rangeText } from './range.ts'
 import { ingressMark } from './routing.ts'
 import type { Tunnel } from './tunnel-file.ts'
 import { tunnelLink, tunnelMtu } from './wireguard.ts'
 import type { World } from './world.ts'
-
-/**
- * Destinations that no client reaches through a tunnel: what RFC 6890 lists as not globally reachable, without the
- * networks for documentation, which are nobody's.
- */
-const privateDestinations = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  '224.0.0.0/4',
-  '240.0.0.0/4',
-]
 
 const closed = { INPUT: 'DROP', FORWARD: 'DROP', OUTPUT: 'DROP' } as const
 const refuse4 = '-j REJECT --reject-with icmp-admin-prohibited'
@@ -101,7 +82,7 @@ function clientRules(system: System): string[] {
     // NAT leaves packets of no connection as they are: they would enter the tunnel with the client's own address.
     '-m conntrack --ctstate INVALID -j DROP',
     `${ongoing} -j ACCEPT`,
-    ...[...new Set([...privateDestinations, ...system.intranet])].map((cidr) => `-d ${cidr} ${refuse4}`),
+    ...refusedDestinations(system).map((cidr) => `-d ${cidr} ${refuse4}`),
     '-j ACCEPT',
   ]
 }

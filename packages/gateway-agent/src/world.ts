@@ -1,11 +1,11 @@
-import { UserError, type System } from '@vpn-gateway/config'
+import { rangeText, UserError, type System } from '@vpn-gateway/config'
 import { listAddresses, listLinks, type Runner } from '@vpn-gateway/kernel'
 import { parseListen } from '@vpn-gateway/runtime'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import type { GatewayOptions } from './options.ts'
-import { rangeMatcher, rangeText } from './range.ts'
+import { rangeMatcher } from './range.ts'
 
 /** What the agent is told and finds out about the pod that it runs in. */
 export interface World {

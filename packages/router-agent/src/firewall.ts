@@ -5,28 +5,10 @@
  * A client's TCP and UDP never reach the forward chain: marked, they are routed to this host, pass INPUT, and IPVS takes
  * them from there and sends them out through OUTPUT. Their replies are forwarded.
  */
+import { rangeText, refusedDestinations } from '@vpn-gateway/config'
 import type { IptablesSpec, NftTable } from '@vpn-gateway/kernel'
-import { rangeText } from './range.ts'
 import { conntrackSync, flowMark, ipvsSync, type Router } from './router.ts'
 import type { World } from './world.ts'
-
-/**
- * Destinations that no client reaches through a tunnel: what RFC 6890 lists as not globally reachable, without the
- * networks for documentation, which are nobody's.
- */
-const privateDestinations = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  '224.0.0.0/4',
-  '240.0.0.0/4',
-]
 
 const refuse = '-j REJECT --reject-with icmp-admin-prohibited'
 const mark = `0x${flowMark.toString(16)}`
@@ -51,7 +33,7 @@ function filter4(router: Router): IptablesSpec {
         `-i ${link} -o ${link} -m iprange --src-range ${rangeText(system.gatewayNetwork.clients)} -j VG-CLIENTS`,
       ],
       'VG-CLIENTS': [
-        ...[...new Set([...privateDestinations, ...system.intranet])].map((cidr) => `-d ${cidr} ${refuse}`),
+        ...refusedDestinations(system).map((cidr) => `-d ${cidr} ${refuse}`),
         // Without its mark a flow would be balanced packet by packet rather than by IPVS.
         `-p tcp ${refuse}`,
         `-p udp ${refuse}`,

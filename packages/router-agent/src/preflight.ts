@@ -1,5 +1,5 @@
 /** What the agent needs of the machine and of the pod, found out before anything is changed. */
-import { addressPlan, UserError, type System } from '@vpn-gateway/config'
+import { addressPlan, rangeText, UserError, type System } from '@vpn-gateway/config'
 import {
   kernelModulesMissing,
   listAddresses,
@@ -11,7 +11,7 @@ import {
 } from '@vpn-gateway/kernel'
 import type { RouterOptions } from './options.ts'
 import { pathsIn } from './paths.ts'
-import { inCidr, rangeText } from './range.ts'
+import { inCidr } from './range.ts'
 import type { Router } from './router.ts'
 
 /** Programs that the agent runs, each with its Debian package. */

@@ -1,11 +1,4 @@
 import { BlockList } from 'node:net'
-import { parseRange } from '@vpn-gateway/config'
-
-/** `FIRST-LAST` without blanks, as iptables' iprange match prints it; `range` is one of the system file's. */
-export function rangeText(range: string): string {
-  const { first, last } = parseRange(range)
-  return `${first}-${last}`
-}
 
 /** Tells whether an IPv4 address lies in a CIDR. */
 export function inCidr(address: string, cidr: string): boolean {
