@@ -1,5 +1,5 @@
 import type { Runner } from './command.ts'
-import { parseJsonArray } from './json.ts'
+import { readItems } from './json.ts'
 import type { Address } from './state.ts'
 
 interface RawAddress {
@@ -23,7 +23,7 @@ export async function listAddresses(runner: Runner): Promise<Address[]> {
 
 /** Parses what `ip -json address show` prints. */
 export function parseAddresses(text: string): Address[] {
-  return parseJsonArray<RawAddress>(text).flatMap((link) =>
+  return readItems<RawAddress, Address>('ip address', text, (link) =>
     (link.addr_info ?? []).map((raw) => {
       const address: Address = {
         dev: link.ifname,

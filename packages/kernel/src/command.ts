@@ -5,6 +5,8 @@ import { ExecaError, execa } from 'execa'
 export interface Invocation {
   argv: readonly [string, ...string[]]
   stdin?: string
+  /** Whether `stdin` holds secrets: what the program repeats of its input is then left out of the error. */
+  secret?: boolean
   /** Milliseconds until the program is killed; 30,000 unless said. */
   timeoutMs?: number
 }
@@ -43,13 +45,16 @@ export class CommandError extends Error {
   }
 }
 
+/** Characters of a program's first line that an error repeats. */
+const mostRepeated = 500
+
+/** The first line that says something, without what would make a terminal or a log do more than show it. */
 function firstLine(text: string): string {
-  return (
-    text
-      .split('\n')
-      .find((line) => line.trim() !== '')
-      ?.trim() ?? ''
-  )
+  const said = text.split(/[\r\n\u2028\u2029]/).find((line) => line.trim() !== '') ?? ''
+  return said
+    .slice(0, mostRepeated)
+    .replaceAll(/\p{Cc}/gu, ' ')
+    .trim()
 }
 
 function describe(kind: CommandErrorKind, exitCode: number | undefined): string {
@@ -67,6 +72,23 @@ export function classifyFailure(stderr: string): CommandErrorKind {
   return 'failed'
 }
 
+/**
+ * What a program said, without what it may have repeated of a secret input. wg(8) puts the line or the value that it does
+ * not understand in quotes; keys are base64.
+ */
+export function redact(stderr: string): string {
+  return stderr
+    .split('\n')
+    .map(withoutQuoted)
+    .join('\n')
+    .replaceAll(/[A-Za-z0-9+/]{16,}={0,2}/g, '[redacted]')
+}
+
+function withoutQuoted(line: string): string {
+  const [from, to] = [line.indexOf('`'), line.lastIndexOf("'")]
+  return from < 0 || to < from ? line : `${line.slice(0, from)}[redacted]${line.slice(to + 1)}`
+}
+
 /** Runs commands and resolves to their standard output; rejects with a `CommandError`. */
 export interface Runner {
   run(invocation: Invocation): Promise<string>
@@ -80,7 +102,7 @@ export interface RunnerOptions {
 /** Makes a runner on this process' own network namespace. */
 export function createRunner(options: RunnerOptions = {}): Runner {
   return {
-    async run({ argv, stdin, timeoutMs = 30_000 }) {
+    async run({ argv, stdin, secret = false, timeoutMs = 30_000 }) {
       const started = performance.now()
       const [program, ...args] = argv
       let failed = true
@@ -97,7 +119,8 @@ export function createRunner(options: RunnerOptions = {}): Runner {
         return result.stdout
       } catch (error) {
         if (!(error instanceof ExecaError)) throw error
-        const stderr = typeof error.stderr === 'string' ? error.stderr : ''
+        const said = typeof error.stderr === 'string' ? error.stderr : ''
+        const stderr = secret ? redact(said) : said
         throw new CommandError({ argv, exitCode: error.exitCode, stderr, kind: kindOf(error, stderr) })
       } finally {
         options.onCommand?.({ argv, milliseconds: performance.now() - started, failed })

@@ -1,5 +1,5 @@
 import type { Runner } from './command.ts'
-import { parseJsonArray } from './json.ts'
+import { readItems } from './json.ts'
 import type { FdbEntry } from './state.ts'
 
 interface RawFdb {
@@ -17,9 +17,9 @@ export async function listFdb(runner: Runner, dev: string): Promise<FdbEntry[]> 
 
 /** Parses what `bridge -json fdb show dev DEV` prints. */
 export function parseFdb(text: string, dev: string): FdbEntry[] {
-  return parseJsonArray<RawFdb>(text).map((raw) => {
+  return readItems<RawFdb, FdbEntry>('bridge fdb', text, (raw) => {
     const entry: FdbEntry = { dev: raw.ifname ?? dev, mac: raw.mac, state: raw.state ?? '' }
     if (raw.dst !== undefined) entry.dst = raw.dst
-    return entry
+    return [entry]
   })
 }

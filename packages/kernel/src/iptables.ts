@@ -10,11 +10,18 @@ export async function listIptables(runner: Runner, family: Family): Promise<Ipta
 export function parseIptablesSave(text: string, family: Family): IptablesTable[] {
   const tables: IptablesTable[] = []
   for (const line of text.split('\n')) {
-    if (line.startsWith('*')) tables.push({ family, table: line.slice(1).trim(), policies: {}, chains: {} })
+    if (line.startsWith('*')) {
+      tables.push({ family, table: line.slice(1).trim(), policies: byChain(), chains: byChain() })
+    }
     const table = tables.at(-1)
     if (table !== undefined) readLine(table, line)
   }
   return tables
+}
+
+/** Anybody's chain may be called `constructor`: nothing is inherited. */
+function byChain<T>(): Record<string, T> {
+  return Object.create(null) as Record<string, T>
 }
 
 function readLine(table: IptablesTable, line: string): void {

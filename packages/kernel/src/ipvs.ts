@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
 
 /** One destination of a virtual service, as /proc/net/ip_vs lists it. */
 export interface RealServer {
@@ -40,6 +39,7 @@ export interface IpvsConnection {
   destination: string
   destinationPort: number
   realServer: string
+  realServerPort: number
   state: string
   /** Seconds until the entry expires. */
   expires: number
@@ -57,13 +57,39 @@ export async function readIpvsStats(): Promise<IpvsStats | undefined> {
   return text === undefined ? undefined : parseIpvsStats(text)
 }
 
-/** Streams the connection table. It is O(table) in the kernel too: for a person's question, not for a scrape. */
-export async function* readIpvsConnections(): AsyncGenerator<IpvsConnection> {
-  const lines = createInterface({ input: createReadStream('/proc/net/ip_vs_conn'), crlfDelay: Infinity })
-  for await (const line of lines) {
+/**
+ * Streams the connection table, or one client's part of it. The kernel finds its place anew for every page that is read, so
+ * a large table is slow to read: for a person's question, never for a scrape. No more than one page is held at a time.
+ */
+export async function* readIpvsConnections({
+  client,
+  path = '/proc/net/ip_vs_conn',
+}: { client?: string; path?: string } = {}): AsyncGenerator<IpvsConnection> {
+  const wanted = client === undefined ? undefined : ` ${hexadecimal(client)} `
+  for await (const line of linesOf(path)) {
+    // Of a hundred thousand lines few are asked for: the others are not taken apart.
+    if (wanted !== undefined && line.slice(3, 13) !== wanted) continue
     const connection = parseIpvsConnection(line)
     if (connection !== undefined) yield connection
   }
+}
+
+async function* linesOf(path: string): AsyncGenerator<string> {
+  let rest = ''
+  for await (const chunk of createReadStream(path, 'latin1') as AsyncIterable<string>) {
+    const lines = (rest + chunk).split('\n')
+    rest = lines.pop() ?? ''
+    yield* lines
+  }
+  if (rest !== '') yield rest
+}
+
+/** `192.168.50.10` as `C0A8320A`. */
+function hexadecimal(address: string): string {
+  return address
+    .split('.')
+    .map((octet) => Number(octet).toString(16).toUpperCase().padStart(2, '0'))
+    .join('')
 }
 
 async function readIfPresent(path: string): Promise<string | undefined> {
@@ -137,11 +163,14 @@ export function parseIpvsStats(text: string): IpvsStats {
 
 /** Parses one line of /proc/net/ip_vs_conn; undefined for its heading and for blank lines. */
 export function parseIpvsConnection(line: string): IpvsConnection | undefined {
-  const [protocol = '', client = '', clientPort, to = '', toPort, real = '', , state = '', expires] = line
+  const [protocol = '', client = '', clientPort, to = '', toPort, real = '', realPort, state = '', expires] = line
     .trim()
     .split(/\s+/)
   if (protocol === '' || protocol === 'Pro' || expires === undefined) return undefined
   const port = (hex: string | undefined) => Number.parseInt(hex ?? '0', 16)
+  const ports = [port(clientPort), port(toPort), port(realPort)]
+  if (!ports.every((number) => number >= 0 && number <= 0xffff)) return undefined
+  if (!(Number(expires) >= 0 && Number(expires) <= 0xffffffff)) return undefined
   return {
     protocol,
     client: connectionAddress(client),
@@ -149,6 +178,7 @@ export function parseIpvsConnection(line: string): IpvsConnection | undefined {
     destination: connectionAddress(to),
     destinationPort: port(toPort),
     realServer: connectionAddress(real),
+    realServerPort: port(realPort),
     state,
     expires: Number(expires),
   }

@@ -1,5 +1,5 @@
 import type { Runner } from './command.ts'
-import { parseJsonArray } from './json.ts'
+import { readItems } from './json.ts'
 import type { Link, VxlanAttributes } from './state.ts'
 
 interface RawLink {
@@ -35,7 +35,7 @@ export async function listLinks(runner: Runner): Promise<Link[]> {
 
 /** Parses what `ip -details -json link show` prints. */
 export function parseLinks(text: string): Link[] {
-  return parseJsonArray<RawLink>(text).map((raw) => {
+  return readItems<RawLink, Link>('ip link', text, (raw) => {
     const kind = raw.linkinfo?.info_kind ?? ''
     const link: Link = {
       name: raw.ifname,
@@ -48,7 +48,7 @@ export function parseLinks(text: string): Link[] {
     if (raw.master !== undefined) link.master = raw.master
     if (raw.ifalias !== undefined) link.alias = raw.ifalias
     if (kind === 'vxlan' && raw.linkinfo?.info_data !== undefined) link.vxlan = vxlanOf(raw.linkinfo.info_data)
-    return link
+    return [link]
   })
 }
 

@@ -12,9 +12,10 @@ export interface NetlinkWatch {
 const restartAfter = 1000
 
 /**
- * Calls `onEvent` with the first word of what changed whenever links, addresses, routes or rules (ip-monitor(8)) or
- * netfilter rules (`nft monitor`, which sees iptables-nft too) change in this network namespace. Events can be lost under
- * load (netlink(7), ENOBUFS): a watch makes reaction fast, it does not replace a periodic pass.
+ * Calls `onEvent` with the first word of what changed whenever links, addresses, routes, rules, forwarding or reverse-path
+ * filters (ip-monitor(8); the last two as netconf) or netfilter rules (`nft monitor`, which sees iptables-nft too) change in
+ * this network namespace. Left out are addresses that are only lent, for a lifetime, and the generations that nft(8) counts.
+ * Events can be lost under load (netlink(7), ENOBUFS): a watch makes reaction fast, it does not replace a periodic pass.
  */
 export function watchNetlink(onEvent: (object: string) => void, programs = defaultPrograms): NetlinkWatch {
   const stopping = new AbortController()
@@ -32,9 +33,11 @@ export function watchNetlink(onEvent: (object: string) => void, programs = defau
 }
 
 const defaultPrograms: readonly { argv: readonly [string, ...string[]]; object: string }[] = [
-  { argv: ['ip', '-oneline', 'monitor', 'link', 'address', 'route', 'rule'], object: 'network' },
+  { argv: ['ip', '-oneline', 'monitor', 'link', 'address', 'route', 'rule', 'netconf'], object: 'network' },
   { argv: ['nft', 'monitor', 'ruleset'], object: 'netfilter' },
 ]
+
+const uninteresting = /^# |\bvalid_lft \d+sec/
 
 async function follow(
   argv: readonly [string, ...string[]],
@@ -52,7 +55,9 @@ async function follow(
       reject: false,
       cancelSignal: signal,
     })
-    createInterface({ input: child.stdout }).on('line', () => onEvent(object))
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (!uninteresting.test(line)) onEvent(object)
+    })
     await child
     if (!signal.aborted) await delay(restartAfter, signal)
   }

@@ -1,6 +1,6 @@
 import { parseAddresses } from './address.ts'
 import type { Runner } from './command.ts'
-import { parseJsonArray } from './json.ts'
+import { readItems } from './json.ts'
 import { parseLinks } from './link.ts'
 import { parseRoutes } from './route.ts'
 import { parseRules } from './rule.ts'
@@ -37,9 +37,11 @@ export async function readNetwork(runner: Runner, family: Family, objects: reado
 export function parseNetwork(text: string, family: Family): Network {
   const items: Record<NetworkObject, object[]> = { link: [], address: [], route: [], rule: [] }
   // One array a command, each on lines of its own; a line break cannot stand inside a JSON string.
-  for (const array of parseJsonArray<object[]>(`[${text.trim().replaceAll(/\]\s*\n\s*\[/g, '],[')}]`)) {
-    for (const item of array) if (Object.keys(item).length > 0) items[objectOf(item)].push(item)
-  }
+  const arrays = `[${text.trim().replaceAll(/\][ \t\r]*\n\s*\[/g, '],[')}]`
+  const told = readItems<object[], [NetworkObject, object]>('ip', arrays, (array) =>
+    array.filter((item) => Object.keys(item).length > 0).map((item) => [objectOf(item), item]),
+  )
+  for (const [object, item] of told) items[object].push(item)
   return {
     links: parseLinks(JSON.stringify(items.link)),
     addresses: parseAddresses(JSON.stringify(items.address)),

@@ -1,5 +1,5 @@
 import type { Runner } from './command.ts'
-import { parseJsonArray } from './json.ts'
+import { readItems } from './json.ts'
 import type { Family, Nexthop, Route } from './state.ts'
 
 interface RawRoute {
@@ -27,24 +27,23 @@ export async function listRoutes(runner: Runner, family: Family): Promise<Route[
 
 /** Parses what `ip -N -details -json route show table all` prints. */
 export function parseRoutes(text: string, family: Family): Route[] {
-  return parseJsonArray<RawRoute>(text)
-    .filter((raw) => managedTypes.has(typeName(raw.type)))
-    .map((raw) => {
-      const type = typeName(raw.type) as Route['type']
-      const route: Route = {
-        family,
-        table: Number(raw.table ?? mainTable),
-        type,
-        dst: destination(raw.dst, family),
-        nexthops: nexthopsOf(raw, type),
-        protocol: Number(raw.protocol),
-      }
-      if (raw.metric !== undefined) route.metric = raw.metric
-      if (raw.prefsrc !== undefined) route.source = raw.prefsrc
-      const mtu = raw.metrics?.[0]?.mtu
-      if (mtu !== undefined) route.mtu = mtu
-      return route
-    })
+  return readItems<RawRoute, Route>('ip route', text, (raw) => {
+    const type = typeName(raw.type) as Route['type']
+    if (!managedTypes.has(type)) return []
+    const route: Route = {
+      family,
+      table: Number(raw.table ?? mainTable),
+      type,
+      dst: destination(raw.dst, family),
+      nexthops: nexthopsOf(raw, type),
+      protocol: Number(raw.protocol),
+    }
+    if (raw.metric !== undefined) route.metric = raw.metric
+    if (raw.prefsrc !== undefined) route.source = raw.prefsrc
+    const mtu = raw.metrics?.[0]?.mtu
+    if (mtu !== undefined) route.mtu = mtu
+    return [route]
+  })
 }
 
 /** With -N some iproute2 versions print route types as numbers (rtnetlink(7), rtm_type). */

@@ -1,5 +1,5 @@
 import type { Runner } from './command.ts'
-import { parseJsonArray } from './json.ts'
+import { readItems } from './json.ts'
 import type { Family, Rule } from './state.ts'
 
 interface RawRule {
@@ -25,7 +25,7 @@ export async function listRules(runner: Runner, family: Family): Promise<Rule[]>
 /** Parses what `ip -N -details -json rule show` prints; rules that do not look up a table are left out. */
 export function parseRules(text: string, family: Family): Rule[] {
   const host = family === 4 ? 32 : 128
-  return parseJsonArray<RawRule>(text).flatMap((raw) => {
+  return readItems<RawRule, Rule>('ip rule', text, (raw) => {
     if (raw.table === undefined) return []
     const rule: Rule = { family, priority: raw.priority, table: Number(raw.table), protocol: Number(raw.protocol ?? 0) }
     if (raw.src !== undefined && raw.src !== 'all') rule.from = `${raw.src}/${raw.srclen ?? host}`

@@ -45,7 +45,8 @@ export interface Link {
 /** A link that an agent wants: what is left out is left alone. */
 export interface LinkSpec {
   name: string
-  kind: 'bridge' | 'vxlan' | 'wireguard' | 'dummy'
+  /** A `tun` is made by the daemon that it belongs to: it is set, and neither added nor deleted. */
+  kind: 'bridge' | 'vxlan' | 'wireguard' | 'dummy' | 'tun'
   mtu?: number
   up?: boolean
   mac?: string
@@ -223,4 +224,8 @@ export interface Owner {
   nftTables: readonly string[]
   /** VXLAN devices whose forwarding entries with an all-zero MAC are the agent's. */
   fdbDevices?: readonly string[]
+  /**
+   * A next hop whose routes are there for the agent to take away, whoever made them: they go as soon as its filters stand.
+   */
+  untilFiltered?: Nexthop
 }

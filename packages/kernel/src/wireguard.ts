@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto'
+import { createPrivateKey } from 'node:crypto'
 import { CommandError, type Runner } from './command.ts'
 import type { WireguardDevice, WireguardPeer, WireguardSpec } from './state.ts'
 
@@ -10,7 +10,20 @@ export function wireguardPublicKey(privateKey: string): string {
   const raw = Buffer.from(privateKey, 'base64')
   if (raw.length !== 32) throw new RangeError('a WireGuard key is 32 bytes in base64')
   const key = createPrivateKey({ key: Buffer.concat([pkcs8Prefix, raw]), format: 'der', type: 'pkcs8' })
-  return createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64')
+  const { x = '' } = key.export({ format: 'jwk' })
+  return Buffer.from(x, 'base64url').toString('base64')
+}
+
+/**
+ * The private key as X25519 uses it, with the bits set and cleared that RFC 7748 (5) names. The kernel keeps it so, and
+ * takes one that is written otherwise for another: every `wg syncconf` would end the sessions of all peers.
+ */
+function clamped(privateKey: string): string {
+  const raw = Buffer.from(privateKey, 'base64')
+  if (raw.length !== 32) return privateKey
+  raw.writeUInt8(raw.readUInt8(0) & 0xf8, 0)
+  raw.writeUInt8((raw.readUInt8(31) & 0x7f) | 0x40, 31)
+  return raw.toString('base64')
 }
 
 /** A WireGuard device from `wg show DEV dump` (wg(8)); undefined where there is no such device. */
@@ -49,16 +62,36 @@ function parsePeer(line: string): WireguardPeer {
   return peer
 }
 
-/** Configuration text for `wg syncconf DEV /dev/stdin` (wg(8)). Holds secrets: for standard input only. */
+/**
+ * Makes a device hold a configuration that comes on standard input; sessions of peers that stay the same live on (wg(8)).
+ * wg opens the file by name, which fails (ENXIO) on the socket pair that Node gives a child; `cat |` makes it a pipe.
+ */
+export function syncWireguardCommand(dev: string): [string, ...string[]] {
+  return ['sh', '-c', 'cat | wg syncconf "$0" /proc/self/fd/0', dev]
+}
+
+/**
+ * Takes the peers out and puts them back, so that the kernel forgets their sessions and shakes hands with the next packet.
+ * By itself it would go on with a session that the other end has lost until it heard nothing for 15 s (the protocol's
+ * KEEPALIVE_TIMEOUT and REKEY_TIMEOUT together). Counters of the peers begin at 0 again.
+ */
+export async function resetWireguardPeers(runner: Runner, spec: WireguardSpec): Promise<void> {
+  const peers = spec.peers.flatMap(({ publicKey }) => ['peer', publicKey, 'remove'])
+  if (peers.length > 0) await runner.run({ argv: ['wg', 'set', spec.name, ...peers] })
+  await runner.run({ argv: syncWireguardCommand(spec.name), stdin: renderWireguardConfig(spec), secret: true })
+}
+
+/** Configuration text for `wg syncconf` (wg(8)). Holds secrets: for standard input only. */
 export function renderWireguardConfig(spec: WireguardSpec): string {
-  const lines = ['[Interface]', `PrivateKey = ${spec.privateKey}`]
+  const lines = ['[Interface]', `PrivateKey = ${clamped(spec.privateKey)}`]
   if (spec.listenPort !== undefined) lines.push(`ListenPort = ${spec.listenPort}`)
   if (spec.fwmark !== undefined) lines.push(`FwMark = ${spec.fwmark}`)
   for (const peer of spec.peers) {
     lines.push('[Peer]', `PublicKey = ${peer.publicKey}`)
     if (peer.presharedKey !== undefined) lines.push(`PresharedKey = ${peer.presharedKey}`)
     if (peer.endpoint !== undefined) lines.push(`Endpoint = ${peer.endpoint}`)
-    lines.push(`AllowedIPs = ${peer.allowedIps.join(', ')}`)
+    // wg refuses the line without a value; [Peer] alone replaces the list that a peer has.
+    if (peer.allowedIps.length > 0) lines.push(`AllowedIPs = ${peer.allowedIps.join(', ')}`)
     lines.push(`PersistentKeepalive = ${peer.persistentKeepalive ?? 'off'}`)
   }
   return `${lines.join('\n')}\n`

@@ -4,6 +4,7 @@ import {
   createRunner,
   missingBinaries,
   readSysctl,
+  renderWireguardConfig,
   sysctlPath,
   wireguardPublicKey,
 } from '@vpn-gateway/kernel'
@@ -40,11 +41,38 @@ test('input never appears in an error', async () => {
   expect(`${error.message}${error.stack}${JSON.stringify(error)}`).not.toContain('secret-in-stdin')
 })
 
+test('what a program repeats of a secret input is left out of its error', async () => {
+  const key = 'YAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk'
+  const script = 'while read -r line; do echo "$line" >&2; done; exit 1'
+  const stdin = `Key is not the correct length or format: \`${key}'\nPrivateKey ${key}=\nConfiguration parsing error\n`
+  const error = await failure(runner.run({ argv: ['sh', '-c', script], stdin, secret: true }))
+  expect(error.stderr).toBe(
+    'Key is not the correct length or format: [redacted]\nPrivateKey [redacted]\nConfiguration parsing error\n',
+  )
+  expect(`${error.message}${error.stack}${JSON.stringify(error)}`).not.toContain(key.slice(0, 8))
+})
+
 test('public keys are those that `wg pubkey` prints', () => {
   expect(wireguardPublicKey('YAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=')).toBe(
     'Y2FD6uTgrq+/bbBAXCNOtE+PGk8Papoh7qaWBpQUXn0=',
   )
   expect(() => wireguardPublicKey('c2hvcnQ=')).toThrow(/32 bytes/)
+})
+
+test('a peer without allowed IPs has no line for them: wg refuses an empty one', () => {
+  const peer = { publicKey: 'Y2FD6uTgrq+/bbBAXCNOtE+PGk8Papoh7qaWBpQUXn0=', allowedIps: [] }
+  const text = renderWireguardConfig({ name: 'wg0', privateKey: 'private', publicKey: 'public', peers: [peer] })
+  expect(text).toContain(`[Peer]\nPublicKey = ${peer.publicKey}\n`)
+  expect(text).not.toContain('AllowedIPs')
+})
+
+test('a private key is written as the kernel keeps it, which is the same key', () => {
+  const random = Buffer.alloc(32, 0xff).toString('base64')
+  const text = renderWireguardConfig({ name: 'wg0', privateKey: random, publicKey: 'public', peers: [] })
+  const written = /^PrivateKey = (.*)$/m.exec(text)?.[1] ?? ''
+  expect(Buffer.from(written, 'base64').toString('hex')).toBe(`f8${'ff'.repeat(30)}7f`)
+  expect(wireguardPublicKey(written)).toBe(wireguardPublicKey(random))
+  expect(renderWireguardConfig({ name: 'wg0', privateKey: written, publicKey: 'public', peers: [] })).toBe(text)
 })
 
 test('programs are looked up on PATH', async () => {

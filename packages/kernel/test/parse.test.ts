@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import {
   classifyFailure,
+  OutputError,
   parseAddresses,
+  parseConntrackStats,
   parseFdb,
   parseIptablesSave,
   parseIpvs,
@@ -12,10 +14,12 @@ import {
   parseLinks,
   parseNetwork,
   parseNftBody,
+  parseNftCounters,
   parseRoutes,
   parseRuleCounters,
   parseRules,
   parseWireguardDump,
+  readIpvsConnections,
 } from '@vpn-gateway/kernel'
 
 const recorded = (name: string) => readFileSync(new URL(`recorded/${name}`, import.meta.url), 'utf8')
@@ -187,9 +191,50 @@ test('IPVS counters and connections are hexadecimal', () => {
     destination: '203.0.113.10',
     destinationPort: 9000,
     realServer: '192.168.50.248',
+    realServerPort: 0,
     state: 'ESTABLISHED',
     expires: 897,
   })
+})
+
+test("one client's connections are streamed from the table", async () => {
+  const path = new URL('recorded/ip_vs_conn', import.meta.url).pathname
+  const of = async (client?: string) => {
+    const found: string[] = []
+    for await (const { realServer } of readIpvsConnections({ path, ...(client === undefined ? {} : { client }) }))
+      found.push(realServer)
+    return found
+  }
+  expect(await of('192.168.50.10')).toEqual(['192.168.50.248'])
+  expect(await of('192.168.50.1')).toEqual([])
+  expect(await of()).toHaveLength(2)
+})
+
+test("connection tracking's counters are added up over the processors", () => {
+  expect(parseConntrackStats(recorded('nf_conntrack_stat'))).toEqual({
+    found: 0x1f,
+    invalid: 3,
+    ignore: 0x2f,
+    insert: 0,
+    insertFailed: 0x11,
+    drop: 0x12,
+    earlyDrop: 2,
+    searchRestart: 5,
+  })
+  expect(parseConntrackStats('')).toBeUndefined()
+})
+
+test('nftables counters belong to the rule around them', () => {
+  const text = `table ip t {
+\tchain late {
+\t\tiifname "net1" meta l4proto tcp counter packets 3 bytes 180 reject with tcp reset
+\t\tiifname "net1" counter packets 0 bytes 0 drop
+\t}
+}`
+  expect(parseNftCounters(text)).toEqual([
+    { rule: 'iifname "net1" meta l4proto tcp counter reject with tcp reset', packets: 3, bytes: 180 },
+    { rule: 'iifname "net1" counter drop', packets: 0, bytes: 0 },
+  ])
 })
 
 test('one call of ip lists several kinds of objects, told apart by their keys', () => {
@@ -236,4 +281,20 @@ test.each([
   ['something else', 'failed'],
 ])('"%s" is %s', (stderr, kind) => {
   expect(classifyFailure(stderr)).toBe(kind)
+})
+
+test("somebody's chain may have a name that objects inherit", () => {
+  const text =
+    '*filter\n:constructor - [0:0]\n:__proto__ - [0:0]\n-A constructor -j DROP\n-A __proto__ -j DROP\n-A toString -j DROP\n'
+  const [table] = parseIptablesSave(text, 4)
+  expect(Object.entries(table?.chains ?? {})).toEqual([
+    ['constructor', ['-j DROP']],
+    ['__proto__', ['-j DROP']],
+    ['toString', ['-j DROP']],
+  ])
+})
+
+test.each(['not JSON', '[null]', '[{"ifname":"eth0"}]', '["x"]'])('%s in place of links is named', (text) => {
+  expect(() => parseLinks(text)).toThrow(OutputError)
+  expect(() => parseLinks(text)).toThrow(/^ip link: printed what is not understood/)
 })

@@ -9,6 +9,8 @@ export interface LinkPlan {
   del: Step[]
   /** Desired names that belong to somebody else. */
   foreign: string[]
+  /** Desired names that a daemon has not made yet. */
+  awaited: string[]
   /** Names that are deleted and added again. */
   replaced: string[]
   /** Desired names that are or will be the owner's. */
@@ -17,13 +19,26 @@ export interface LinkPlan {
 
 /** Links: bridges before their ports; kind and VXLAN attributes are fixed at creation, all else changes in place. */
 export function planLinks(desired: readonly LinkSpec[] | undefined, observed: readonly Link[], owner: Owner): LinkPlan {
-  const result: LinkPlan = { replace: [], add: [], set: [], del: [], foreign: [], replaced: [], own: new Set() }
+  const result: LinkPlan = {
+    replace: [],
+    add: [],
+    set: [],
+    del: [],
+    foreign: [],
+    awaited: [],
+    replaced: [],
+    own: new Set(),
+  }
   if (desired === undefined) return result
   const byName = new Map(observed.map((link) => [link.name, link]))
   for (const spec of [...desired].sort(bridgesFirst)) {
     const link = byName.get(spec.name)
     if (link !== undefined && link.alias !== owner.alias) {
       result.foreign.push(spec.name)
+      continue
+    }
+    if (spec.kind === 'tun' && link === undefined) {
+      result.awaited.push(spec.name)
       continue
     }
     result.own.add(spec.name)

@@ -5,17 +5,27 @@ import type { Step } from './step.ts'
 /** What the kernel gives an IPv6 route without a metric (IP6_RT_PRIO_USER). */
 const defaultMetric6 = 1024
 
-/** Routes. `replace` is keyed as the kernel keys it: family, table, destination and metric. */
+/**
+ * Routes. `replace` is keyed as the kernel keys it: family, table, destination and metric; `release` is what others left in
+ * the way until the filters stand.
+ */
 export function planRoutes(
   desired: readonly RouteSpec[] | undefined,
   observed: readonly Route[],
   owner: Owner,
-): { replace: Step[]; del: Step[] } {
-  if (desired === undefined) return { replace: [], del: [] }
+): { release: Step[]; replace: Step[]; del: Step[] } {
+  if (desired === undefined) return { release: [], replace: [], del: [] }
   const own = observed.filter((route) => route.protocol === owner.protocol)
   const held = new Map(own.map((route) => [routeKey(route), route]))
   const wanted = new Set(desired.map(routeKey))
+  const { untilFiltered: way } = owner
   return {
+    release: observed
+      .filter(
+        ({ protocol, nexthops: [hop] }) =>
+          way !== undefined && protocol !== owner.protocol && hop?.via === way.via && hop?.dev === way.dev,
+      )
+      .map((route) => ({ object: 'route', action: 'del', route })),
     replace: desired
       .filter((route) => !sameRoute(route, held.get(routeKey(route))))
       .map((route) => ({ object: 'route', action: 'replace', route, protocol: owner.protocol })),

@@ -10,7 +10,13 @@ export function planWireguard(
   const held = new Map(observed.map((device) => [device.name, device]))
   return (desired ?? [])
     .filter((spec) => !sameDevice(spec, held.get(spec.name)))
-    .map((device) => ({ object: 'wireguard', action: 'sync', device }))
+    .map((spec) => ({ object: 'wireguard', action: 'sync', device: keepPort(spec, held.get(spec.name)) }))
+}
+
+/** Without a port of its own a device gets another one with each sync, and what is on its way to the old one is lost. */
+function keepPort(spec: WireguardSpec, held: WireguardDevice | undefined): WireguardSpec {
+  if (spec.listenPort !== undefined || held === undefined || held.listenPort === 0) return spec
+  return { ...spec, listenPort: held.listenPort }
 }
 
 function sameDevice(spec: WireguardSpec, device: WireguardDevice | undefined): boolean {

@@ -27,6 +27,7 @@ export function plan(desired: DesiredState, observed: ObservedState, owner: Owne
   return [
     ...planIptables(desired.iptables, observed.iptables, owner),
     ...nft.replace,
+    ...routes.release,
     ...links.replace,
     ...links.add,
     ...planWireguard(reachable.wireguard, present.wireguard),
@@ -47,22 +48,24 @@ export function plan(desired: DesiredState, observed: ObservedState, owner: Owne
 }
 
 /**
- * Links of a desired name that somebody else made, one line each. They are left alone, and so is everything that would
- * hang on them; the rest of the plan goes on.
+ * Links of a desired name that somebody else made, or has still to make, one line each. They are left alone, and so is
+ * everything that would hang on them; the rest of the plan goes on.
  */
 export function conflicts(desired: DesiredState, observed: ObservedState, owner: Owner): string[] {
-  return planLinks(desired.links, observed.links, owner).foreign.map(
-    (name) => `link ${name} exists and is not ours (its alias is not "${owner.alias}"): left alone`,
-  )
+  const { foreign, awaited } = planLinks(desired.links, observed.links, owner)
+  return [
+    ...foreign.map((name) => `link ${name} exists and is not ours (its alias is not "${owner.alias}"): left alone`),
+    ...awaited.map((name) => `link ${name} is not there yet: its daemon makes it`),
+  ]
 }
 
 /** Takes out what hangs on foreign links, and from the observed state what goes with links that are made anew. */
 function withoutDevices(
   desired: DesiredState,
   observed: ObservedState,
-  links: { foreign: string[]; replaced: string[] },
+  links: { foreign: string[]; awaited: string[]; replaced: string[] },
 ): [DesiredState, ObservedState] {
-  const foreign = new Set(links.foreign)
+  const foreign = new Set([...links.foreign, ...links.awaited])
   const replaced = new Set(links.replaced)
   const onOurs = { ...desired }
   if (foreign.size > 0) {

@@ -68,41 +68,66 @@ const retryAfter = 1000
 export function createReconciler(options: ReconcilerOptions): Reconciler {
   const { owner, runner, log } = options
   const metrics = options.registry === undefined ? undefined : createReconcileMetrics(options.registry)
-  const watch = options.watch === false ? undefined : watchNetlink((object) => request(object))
+  const watch =
+    options.watch === false
+      ? undefined
+      : watchNetlink((object) => {
+          heard.add(object)
+          wake()
+        })
   const listeners: ((status: ReconcileStatus) => void)[] = []
   let waiting: ((status: ReconcileStatus) => void)[] = []
   let status: ReconcileStatus = { converged: false, passes: 0, errors: ['no pass yet'], pending: [], driftRepaired: 0 }
   /** What the kernel was last seen to hold in full: the same again and a difference is drift. */
   let established: DesiredState | undefined
   let running: Promise<void> | undefined
-  let requested = false
+  /** Why the next pass is due: what the agent asked for; what the kernel told of, which may be no more than the loop's own doing. */
+  const requested = new Set<string>()
+  const heard = new Set<string>()
   let stopped = true
   let timer: NodeJS.Timeout | undefined
+  /** When the next pass begins, by performance.now(). */
+  let due = Number.POSITIVE_INFINITY
 
-  function request(reason: string, after = debounce): void {
-    requested = true
+  /** Events that keep coming must not keep the machine busy: half of the time is the loop's at most. */
+  const pause = (): number => Math.max(debounce, status.lastPassMilliseconds ?? 0)
+
+  function request(reason: string, after?: number): void {
+    requested.add(reason)
+    wake(after)
+  }
+
+  function wake(after = pause()): void {
     if (stopped || running !== undefined) return
-    schedule(after, reason)
+    schedule(after)
   }
 
-  function schedule(after: number, reason: string): void {
+  /** Brings the next pass forward, never back: events without end must not put it off without end. */
+  function schedule(after: number): void {
+    const at = performance.now() + after
+    if (at >= due) return
+    due = at
     clearTimeout(timer)
-    timer = setTimeout(() => void pass(reason), after)
+    timer = setTimeout(() => void pass(), after)
   }
 
-  async function pass(reason: string): Promise<void> {
+  async function pass(otherwise = 'interval'): Promise<void> {
     if (running !== undefined || stopped) return
     clearTimeout(timer)
-    requested = false
+    due = Number.POSITIVE_INFINITY
+    const reasons = [...requested, ...heard].join(', ')
+    requested.clear()
+    heard.clear()
     const answer = waiting
     waiting = []
-    running = onePass(reason)
+    running = onePass(reasons === '' ? otherwise : reasons)
     await running
     running = undefined
     for (const listener of [...listeners, ...answer]) listener(status)
     if (stopped) return
-    if (requested || waiting.length > 0) schedule(debounce, 'requested')
-    else schedule(status.converged ? (options.intervalSeconds ?? 30) * 1000 : retryAfter, 'interval')
+    if (waiting.length > 0) schedule(0)
+    else if (requested.size > 0 || heard.size > 0) schedule(pause())
+    else schedule(status.converged ? (options.intervalSeconds ?? 30) * 1000 : retryAfter)
   }
 
   async function onePass(reason: string): Promise<void> {
@@ -143,7 +168,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       log.info({ reason, steps: steps.map(describeStep), drift: drift.length > 0 }, 'changing the kernel')
       const failures = await apply(runner, steps)
       for (const step of steps) metrics?.step(step)
-      requested = false
+      heard.clear()
       const left = plan(desired, await observe(runner, desired, owner), owner)
       for (const step of drift) metrics?.drift(step)
       errors.push(...explain(left, failures))

@@ -1,6 +1,7 @@
 /** From steps to the bulk calls that carry them out: as few processes as the order allows. Pure. */
 import {
   renderWireguardConfig,
+  syncWireguardCommand,
   type Invocation,
   type LinkSpec,
   type RouteSpec,
@@ -33,6 +34,8 @@ export function batches(steps: readonly Step[]): Batch[] {
 function toolOf(step: Step): string {
   switch (step.object) {
     case 'link':
+      // iproute2 reads addresses in the family that it is told.
+      return step.action === 'add' && overIpv6(step.link) ? 'ip -6' : 'ip -4'
     case 'address':
       return 'ip -4'
     case 'route':
@@ -52,6 +55,10 @@ function toolOf(step: Step): string {
   }
 }
 
+function overIpv6({ vxlan }: LinkSpec): boolean {
+  return vxlan?.local?.includes(':') === true || vxlan?.group?.includes(':') === true
+}
+
 function toBatch({ tool, steps }: { tool: string; steps: Step[] }): Batch {
   if (tool === 'sysctl') return { via: 'sysctl', steps: steps.filter((step) => step.object === 'sysctl') }
   const lines: string[] = []
@@ -65,7 +72,12 @@ function toBatch({ tool, steps }: { tool: string; steps: Step[] }): Batch {
   return {
     via: 'command',
     steps,
-    invocation: { argv: argvOf(tool), stdin: `${lines.join('\n')}\n`, timeoutMs: 30_000 },
+    invocation: {
+      argv: argvOf(tool),
+      stdin: `${lines.join('\n')}\n`,
+      timeoutMs: 30_000,
+      ...(tool.startsWith('wg ') ? { secret: true } : {}),
+    },
     stepOfLine,
   }
 }
@@ -74,8 +86,7 @@ function argvOf(tool: string): [string, ...string[]] {
   if (tool === 'bridge') return ['bridge', '-force', '-batch', '-']
   if (tool === 'nft') return ['nft', '-f', '-']
   if (tool.startsWith('ip -')) return ['ip', tool.slice(3), '-force', '-batch', '-']
-  // wg opens the file by name, which fails (ENXIO) on the socket pair that Node gives a child; `cat |` makes it a pipe.
-  if (tool.startsWith('wg ')) return ['sh', '-c', 'cat | wg syncconf "$0" /proc/self/fd/0', tool.slice(3)]
+  if (tool.startsWith('wg ')) return syncWireguardCommand(tool.slice(3))
   return [tool, '--noflush', '--wait', '5']
 }
 

@@ -211,6 +211,42 @@ test('a foreign link is named, and only what hangs on it is left out', () => {
   ])
 })
 
+test('what is in the way until the filters stand goes right after them, whoever set it; nothing else of others does', () => {
+  const hop = { via: '192.168.50.240', dev: 'net1' }
+  const through = (dst: string, protocol: number, other: object = hop) => ({
+    family: 4 as const,
+    table: 254,
+    type: 'unicast' as const,
+    dst,
+    protocol,
+    nexthops: [{ ...hop, ...other }],
+  })
+  const observed: ObservedState = {
+    ...emptyState(),
+    routes: [
+      through('128.0.0.0/1', 3),
+      through('0.0.0.0/1', 3),
+      through('198.51.100.0/24', 3, { via: '192.168.50.1' }),
+      through('203.0.113.0/24', 3, { dev: 'eth0' }),
+      through('192.168.50.0/25', owner.protocol),
+    ],
+  }
+  const wanted: DesiredState = {
+    iptables: [{ family: 4, table: 'filter', policies: { FORWARD: 'DROP' }, chains: {}, jumps: {} }],
+    links: [{ name: 'wg0', kind: 'wireguard', up: true }],
+    routes: [through('192.168.50.0/25', owner.protocol)],
+  }
+  const steps = (holder: Owner) => plan(wanted, observed, holder).map(describeStep)
+  const [filter, ...others] = steps(owner)
+  expect(steps({ ...owner, untilFiltered: hop })).toEqual([
+    filter,
+    'route del 128.0.0.0/1 table 254',
+    'route del 0.0.0.0/1 table 254',
+    ...others,
+  ])
+  expect(filter).toContain('IPv4 filter')
+})
+
 test('a changed VXLAN identity is a deletion and an addition, a changed MTU is not', () => {
   const spec = {
     name: 'x0',
@@ -248,4 +284,40 @@ test('keys never appear in the description of a step', () => {
   const privateKey = 'YAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk='
   const steps = plan({ wireguard: [{ name: 'wg0', privateKey, publicKey: 'p', peers: [] }] }, emptyState(), owner)
   expect(steps.map(describeStep)).toEqual(['wireguard sync wg0'])
+})
+
+test('a device whose configuration names no port keeps the one that it has', () => {
+  const spec = { name: 'wg0', privateKey: 'k', publicKey: 'p', peers: [] }
+  const held = { name: 'wg0', publicKey: 'of another key', listenPort: 40_001, peers: [] }
+  const planned = (desired: typeof spec & { listenPort?: number }, listenPort: number) =>
+    plan({ wireguard: [desired] }, { ...emptyState(), wireguard: [{ ...held, listenPort }] }, owner)
+  expect(planned(spec, 40_001)).toMatchObject([{ device: { listenPort: 40_001 } }])
+  expect(planned({ ...spec, listenPort: 51_820 }, 40_001)).toMatchObject([{ device: { listenPort: 51_820 } }])
+  // Not bound yet.
+  expect(planned(spec, 0)).toMatchObject([{ device: spec }])
+})
+
+describe('a link that a daemon makes', () => {
+  const desired: DesiredState = {
+    links: [{ name: 'wg0', kind: 'tun', mtu: 1380, up: true }],
+    addresses: [{ dev: 'wg0', address: '10.9.0.2/32', family: 4 }],
+    sysctls: { 'net/ipv4/conf/wg0/rp_filter': '0', 'net/ipv4/ip_forward': '1' },
+  }
+
+  test('is waited for: nothing is made of it, the rest goes on', () => {
+    const steps = plan(desired, emptyState(), owner)
+    expect(steps.map(describeStep)).toEqual([expect.stringContaining('ip_forward')])
+    expect(conflicts(desired, emptyState(), owner)).toEqual(['link wg0 is not there yet: its daemon makes it'])
+  })
+
+  test('is set once it is there and marked', () => {
+    const made: Link = { name: 'wg0', kind: 'tun', mtu: 1420, up: false, carrier: false, alias: 'vpn-gateway' }
+    const observed: ObservedState = { ...emptyState(), links: [made] }
+    expect(conflicts(desired, observed, owner)).toEqual([])
+    expect(plan(desired, observed, owner)[0]).toMatchObject({
+      object: 'link',
+      action: 'set',
+      change: { mtu: 1380, up: true },
+    })
+  })
 })
