@@ -196,7 +196,7 @@ async function assemble<D extends OptionDeclarations>(
   await lifecycle.start(ending.signal)
   if (ending.signal.aborted) return
   phase = 'running'
-  log.info({ listen: options.listen, milliseconds: Date.now() - started }, 'started')
+  log.info({ milliseconds: Date.now() - started }, 'started')
 }
 
 /** Made only once HTTP has its port: a mistake that shows before leaves nothing behind. */

@@ -29,6 +29,11 @@ export interface DaemonOptions {
   /** Told after each start, also when a running daemon of an earlier agent was taken over. */
   onStart?: (how: 'started' | 'adopted') => void
   env?: Readonly<Record<string, string>>
+  /**
+   * Files by which the daemon believes that it runs already, its own pid and lock files. They outlive one that was killed,
+   * and in a restarted container, where the directory stays, whatever has the id by then is taken for it.
+   */
+  leftovers?: readonly string[]
 }
 
 export interface SupervisedDaemon extends Component {
@@ -38,8 +43,8 @@ export interface SupervisedDaemon extends Component {
   readonly restarts: number
   /** How it ended last; undefined if it never did. */
   readonly lastExit: string | undefined
-  /** Sends a signal to the daemon itself, as in `SIGHUP` for a reload; false when it does not run. */
-  signal(signal: NodeJS.Signals): boolean
+  /** Sends a signal to the daemon itself, as in `SIGHUP` for a reload, or a real-time one by its number; false when it does not run. */
+  signal(signal: NodeJS.Signals | number): boolean
   /** Ends it hard, with its whole process group; it is started again. */
   kill(): void
 }
@@ -104,6 +109,7 @@ export function superviseDaemon(options: DaemonOptions): SupervisedDaemon {
       onStart?.('adopted')
       return adopted
     }
+    await Promise.all((options.leftovers ?? []).map((path) => rm(path, { force: true })))
     const [program, ...args] = argv
     const fd = openFifo(outputPath)
     try {

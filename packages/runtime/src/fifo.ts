@@ -1,8 +1,11 @@
 import { constants, openSync } from 'node:fs'
 import { rm, stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import { createRunner } from '@vpn-gateway/kernel'
+import { splitLines } from './lines.ts'
+
+/** Characters; daemons' lines have a few hundred. */
+const longestLine = 4096
 
 /** A named pipe that is being read. */
 export interface Fifo {
@@ -30,7 +33,7 @@ export function openFifo(path: string): number {
 export async function readFifo(path: string, onLine: (line: string) => void): Promise<Fifo> {
   await makeFifo(path)
   const socket = new Socket({ fd: openFifo(path), readable: true, writable: false })
-  createInterface({ input: socket }).on('line', onLine)
+  socket.setEncoding('utf8').on('data', splitLines(longestLine, onLine))
   return {
     path,
     close: () => void socket.destroy(),

@@ -76,6 +76,8 @@ export function createHttp(options: HttpOptions): Component {
     async start() {
       try {
         await app.listen({ host, port })
+        // performance.now() counts from the start of the process.
+        log.info({ listen: `${host}:${port}`, milliseconds: Math.round(performance.now()) }, 'listening')
       } catch (error) {
         throw new UserError(`--listen: ${host}:${port}: ${listenProblem(error)}`)
       }

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 const groupPoll = 50
 
 /** Sends a signal to a process, or to a whole group by its negative id; false when there is none. */
-export function signalTo(target: number, signal: NodeJS.Signals): boolean {
+export function signalTo(target: number, signal: NodeJS.Signals | number): boolean {
   try {
     return process.kill(target, signal)
   } catch {
@@ -17,6 +17,14 @@ export function signalTo(target: number, signal: NodeJS.Signals): boolean {
 /** When a process started, in clock ticks since boot: with the pid it identifies a process. Undefined for a zombie or none. */
 export async function startTime(pid: number): Promise<string | undefined> {
   return (await readStat(pid))?.started
+}
+
+/**
+ * Processor time that a process has used, user's and system's, in the ticks of sysconf(_SC_CLK_TCK), 100 a second on Linux.
+ * Undefined for a zombie or none.
+ */
+export async function processorTicks(pid: number): Promise<number | undefined> {
+  return (await readStat(pid))?.ticks
 }
 
 /** Ends what is left of a process group whose leader has ended: SIGTERM, and SIGKILL at the deadline. */
@@ -39,12 +47,12 @@ async function groupLives(group: number): Promise<boolean> {
   return stats.some((stat) => stat?.group === group)
 }
 
-/** Fields 5 and 22 of /proc/PID/stat (proc(5)); undefined for a zombie or no process. */
-async function readStat(pid: number): Promise<{ group: number; started: string } | undefined> {
+/** Fields 5, 14 and 15, and 22 of /proc/PID/stat (proc(5)); undefined for a zombie or no process. */
+async function readStat(pid: number): Promise<{ group: number; ticks: number; started: string } | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   // The name in parentheses may hold blanks; what follows it does not.
   const [state, , group, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const started = fields[16]
   if (state === undefined || state === 'Z' || state === 'X' || started === undefined) return undefined
-  return { group: Number(group), started }
+  return { group: Number(group), ticks: Number(fields[8]) + Number(fields[9]), started }
 }

@@ -39,7 +39,8 @@ function start(args: string[], env: Record<string, string> = {}) {
   const output = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk) => (output.stdout += String(chunk)))
   child.stderr.on('data', (chunk) => (output.stderr += String(chunk)))
-  const exited = once(child, 'exit').then(([code]) => code as number | null)
+  // 'close', not 'exit': what it said last may be on its way.
+  const exited = once(child, 'close').then(([code]) => code as number | null)
   const told = () => [...output.stdout.matchAll(/^TOLD (.*)$/gm)].map((match) => match[1])
   /** Resolves once the agent has written this text. */
   const says = (text: string) =>

@@ -47,6 +47,19 @@ test('a daemon that ends is started again, and the end is told', async () => {
   expect(daemon.pid).not.toBe(first)
 })
 
+test('what a killed daemon leaves behind does not keep the next one from starting', async () => {
+  const lock = join(runDir, 'lock')
+  const argv: [string, ...string[]] = ['sh', '-c', 'set -C; : >"$0" || exit 1; exec sleep 1000', lock]
+  writeFileSync(lock, '')
+  const daemon = supervise(argv, { leftovers: [lock] })
+  await daemon.start(signal)
+  await expect.poll(() => existsSync(lock)).toBe(true)
+  process.kill(daemon.pid ?? 0, 'SIGKILL')
+  await expect.poll(() => daemon.restarts, { timeout: 5000 }).toBe(1)
+  await expect.poll(() => daemon.state).toBe('running')
+  expect(daemon.lastExit).toBe('SIGKILL')
+})
+
 test('exit code 0 is a failure too, and one that keeps failing is crash-looping', async () => {
   const daemon = supervise(['true'])
   await daemon.start(signal)
