@@ -1,5 +1,6 @@
 /** IPv4 addresses, CIDRs and ranges as they stand in the system file; arithmetic is the libraries'. */
 import { containsCidr, mergeCidr, parseCidr } from 'cidr-tools'
+import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
 
@@ -8,6 +9,17 @@ const longestRange = 65_536
 
 /** Dotted quad, as in `192.168.50.240`. */
 export const address4 = z.string().refine(isAddress4, 'expected an IPv4 address')
+
+/** IPv4 or IPv6 address in the kernel's writing: lower case, zeros shortened, so that one address has one text. */
+export const anyAddress = z.string().superRefine((text, context) => {
+  // Node knows forms that the library does not, among them those with a link's name at their end.
+  if (isIP(text) === 0 || text.includes('%') || !ipaddr.isValid(text))
+    context.addIssue({ code: 'custom', message: 'expected an IPv4 or IPv6 address' })
+  else if (isIP(text) === 6 && ipaddr.IPv6.parse(text).toRFC5952String() !== text) {
+    const expected = ipaddr.IPv6.parse(text).toRFC5952String()
+    context.addIssue({ code: 'custom', message: `is not how the kernel writes it: expected ${expected}` })
+  }
+})
 
 /** Network with its prefix length and no host bits, as in `192.168.50.0/24`. */
 export const cidr4 = z.string().superRefine((text, context) => {
@@ -102,7 +114,7 @@ export function rangeContains(range: Range, address: string): boolean {
 
 /** Whether the network holds the address, its own and the broadcast address included. */
 export function cidrContains(cidr: string, address: string): boolean {
-  return containsCidr(cidr, `${address}/32`)
+  return containsCidr(cidr, `${address}/${isIP(address) === 6 ? 128 : 32}`)
 }
 
 /** First and last address of a network, network and broadcast address included. */

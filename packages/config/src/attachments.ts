@@ -2,7 +2,6 @@
  * Network attachments: how Multus plugs pods into the networks. Made from the system file, so that addresses, routes and
  * MTUs stand in one place only.
  */
-import { stringify } from 'yaml'
 import { addressPlan } from './address-plan.ts'
 import { addressAfter, cidrBounds, parseRange, rangeSize } from './address.ts'
 import type { System } from './schema.ts'
@@ -51,8 +50,8 @@ interface Parts {
   tuning: TuningPlugin
 }
 
-/** Namespace that the attachments are published in; pods elsewhere refer to them as `vpn-gateway/client`. */
-const namespace = 'vpn-gateway'
+/** Namespace of the attachments and of the pods; pods elsewhere refer to attachments as `vpn-gateway/client`. */
+export const namespace = 'vpn-gateway'
 
 /** The networks carry IPv4 only: an interface without IPv6 cannot pick up a route from anyone's advertisement. */
 const noIpv6 = { 'net.ipv6.conf.IFNAME.disable_ipv6': '1' }
@@ -60,7 +59,9 @@ const noIpv6 = { 'net.ipv6.conf.IFNAME.disable_ipv6': '1' }
 /**
  * A pod's /proc/sys is read-only, so what the agents need there is set here. Forwarding is not: the agents switch it on
  * themselves, after their filters, where they can; elsewhere a pod has it from its node, because a new namespace starts
- * with the IPv4 settings of the first one (net.core.devconf_inherit_init_net).
+ * with the IPv4 settings of the first one (net.core.devconf_inherit_init_net). Before its agent has run, such a pod would
+ * send what comes in by one interface out by the other. Routers have no VIP until then, and send to healthy gateways only;
+ * a gateway that clients are routed to themselves is given routes that lead nowhere, which its agent takes away.
  */
 const forwarder = {
   // The kernel takes the higher of `all` and the interface (ip-sysctl).
@@ -84,11 +85,12 @@ const router = {
   'net.ipv4.vs.conntrack': '1',
   'net.ipv4.vs.sloppy_tcp': '0',
   'net.ipv4.vs.expire_nodest_conn': '1',
+  'net.ipv4.vs.expire_quiescent_template': '1',
   'net.ipv4.vs.sync_threshold': '0 0',
   'net.ipv4.vs.sync_refresh_period': '10',
   'net.ipv4.vs.sync_retries': '2',
   'net.ipv4.vs.backup_only': '0',
-  'net.netfilter.nf_conntrack_tcp_loose': '0',
+  'net.netfilter.nf_conntrack_tcp_loose': '1',
   // A router that takes over has not seen the last of a flow's sequence numbers.
   'net.netfilter.nf_conntrack_tcp_be_liberal': '1',
 }
@@ -100,21 +102,20 @@ export function networkAttachments(system: System): NetworkAttachment[] {
   // Without routers the clients' way out is the gateway itself.
   const via = routerNetwork === undefined ? (gatewayAddresses[0] ?? vip) : vip
   const onGatewayNetwork = (range: string, routes?: WhereaboutsIpam['routes']) => bridge(gatewayNetwork, range, routes)
+  const everywhere = (gw: string) => clientRoutes.map((dst) => ({ dst, gw }))
   const parts: Parts[] = [
     {
       name: 'client',
       description:
         'Pods that reach the internet through the tunnels: everything but the intranet goes to the virtual address.',
-      bridge: onGatewayNetwork(
-        gatewayNetwork.clients,
-        clientRoutes.map((dst) => ({ dst, gw: via })),
-      ),
+      bridge: onGatewayNetwork(gatewayNetwork.clients, everywhere(via)),
       tuning: { type: 'tuning', sysctl: { ...noIpv6, 'net.ipv4.conf.IFNAME.accept_redirects': '0' } },
     },
     {
       name: 'gateway',
       description: 'Gateway pods, one tunnel each.',
-      bridge: onGatewayNetwork(gatewayNetwork.gateways),
+      // Without routers nobody has the VIP.
+      bridge: onGatewayNetwork(gatewayNetwork.gateways, routerNetwork === undefined ? everywhere(vip) : undefined),
       tuning: { type: 'tuning', sysctl: { ...noIpv6, ...forwarder, ...gateway } },
     },
   ]
@@ -135,13 +136,6 @@ export function networkAttachments(system: System): NetworkAttachment[] {
     )
   }
   return parts.map(attachment)
-}
-
-/** File name to YAML of every attachment; the same input gives the same bytes. */
-export function renderAttachments(system: System): Record<string, string> {
-  return Object.fromEntries(
-    networkAttachments(system).map((item) => [`${item.metadata.name}.yaml`, stringify(item, { lineWidth: 0 })]),
-  )
 }
 
 function bridge(

@@ -1,25 +1,36 @@
 /** From text to a valid system, or to every problem at once. */
-import { readFile } from 'node:fs/promises'
-import { LineCounter, parseDocument } from 'yaml'
+import { isMap, isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml'
 import { checkSystem, type Problem } from './check.ts'
 import { UserError } from './errors.ts'
 import { schemaProblems } from './schema-problems.ts'
 import { systemSchema, type System } from './schema.ts'
+import { readTextFile } from './text-file.ts'
 
 /** Longest system file that is read, in bytes. */
-const longestFile = 1024 * 1024
+const longestFile = 256 * 1024
 /** One broken line can make all that follow it wrong. */
 const mostSyntaxErrors = 10
+/** A file of another kind would give one problem for each of its lines. */
+const mostProblems = 100
 
 /** Reads and validates the system file. Throws a `UserError` with one line for each problem. */
 export async function loadSystem(path: string): Promise<System> {
-  let text: string
+  return (await readSystem(path)).system
+}
+
+/** As `loadSystem`, with the text as it was written. */
+export async function readSystem(path: string): Promise<{ system: System; text: string }> {
+  const text = await readSystemText(path)
+  return { system: parseSystem(text, path), text }
+}
+
+/** The text of a system file, whatever it says; as much as `parseSystem` needs of one that is too long. */
+export async function readSystemText(path: string): Promise<string> {
   try {
-    text = await readFile(path, 'utf8')
+    return await readTextFile(path, longestFile)
   } catch (error) {
     throw new UserError(`${path}: ${readProblem(error)}`)
   }
-  return parseSystem(text, path)
 }
 
 function readProblem(error: unknown): string {
@@ -33,9 +44,13 @@ function readProblem(error: unknown): string {
 /** Validates the text of a system file; `file` stands before every problem. */
 export function parseSystem(text: string, file: string): System {
   const fail = (problems: string[]): never => {
-    throw new UserError(problems.map((problem) => `${file}: ${problem.replaceAll(/\s*[\r\n]+\s*/g, ' ')}`))
+    const more = problems.length - mostProblems
+    const shown = problems.slice(0, mostProblems)
+    if (more > 0) shown.push(`${more} more problems`)
+    throw new UserError(shown.map((problem) => `${file}: ${problem}`))
   }
-  if (Buffer.byteLength(text) > longestFile) return fail([`has more than ${longestFile} bytes`])
+  if (Buffer.byteLength(text) > longestFile)
+    return fail([`has more than ${longestFile} bytes: expected the system file (YAML)`])
   const value = parseYaml(text, fail)
   const parsed = systemSchema.safeParse(value)
   if (!parsed.success) return fail(schemaProblems(parsed.error, value).map(line))
@@ -47,28 +62,58 @@ function line({ path, message }: Problem): string {
   return path === '' ? message : `${path}: ${message}`
 }
 
+const tooDeep = 'lists or mappings within each other too many times'
+
 function parseYaml(text: string, fail: (problems: string[]) => never): unknown {
+  try {
+    return readYaml(text, fail)
+  } catch (error) {
+    // Where the parser does not notice its exhausted stack, the engine does.
+    if (error instanceof RangeError) return fail([tooDeep])
+    throw error
+  }
+}
+
+function readYaml(text: string, fail: (problems: string[]) => never): unknown {
   const lineCounter = new LineCounter()
   // Warnings (a tag without meaning, a list as a key) would go to the process' own warnings; the schema judges the value.
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true, logLevel: 'error' })
+  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: false, logLevel: 'error' })
+  const at = (position: number) => {
+    const { line: row, col } = lineCounter.linePos(position)
+    return `line ${row}, column ${col}`
+  }
   if (document.errors.length > 0) {
-    const at = (position: number) => {
-      const { line: row, col } = lineCounter.linePos(position)
-      return `line ${row}, column ${col}`
-    }
     // The parser reports its own exhausted stack as an error, and one more for each level that this left open.
     const deep = document.errors.find((error) => error.message.includes('call stack'))
-    if (deep !== undefined) return fail([`${at(deep.pos[0])}: lists or mappings within each other too many times`])
+    if (deep !== undefined) return fail([`${at(deep.pos[0])}: ${tooDeep}`])
     const problems = document.errors.map((error) => {
       const message = error.code === 'MULTIPLE_DOCS' ? 'a second document begins: expected one' : error.message
       return `${at(error.pos[0])}: ${message}`
     })
     return fail(problems.slice(0, mostSyntaxErrors))
   }
+  const twice = keysGivenTwice(document)
+  if (twice.length > 0) return fail(twice.map((position) => `${at(position)}: Map keys must be unique`))
   try {
     // Aliases are expanded; a bound keeps a small file from becoming a large value.
     return document.toJS({ maxAliasCount: 100 }) as unknown
   } catch (error) {
     return fail([error instanceof Error ? error.message : String(error)])
   }
+}
+
+/** Where keys begin that their mapping has already; the parser's own test compares each key with all before it. */
+function keysGivenTwice(document: Document.Parsed): number[] {
+  const positions: number[] = []
+  visit(document, (_, node) => {
+    if (!isMap(node)) return
+    const seen = new Set<string>()
+    for (const { key } of node.items) {
+      if (!isScalar(key)) continue
+      const name = String(key.value)
+      if (seen.has(name)) positions.push(key.range?.[0] ?? 0)
+      seen.add(name)
+    }
+  })
+  return positions
 }

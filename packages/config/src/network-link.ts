@@ -2,7 +2,14 @@
 import type { System } from './schema.ts'
 
 /** Bytes that VXLAN puts in front of a frame over IPv4: outer IP 20, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348). */
-export const vxlanOverhead4 = 50
+const vxlanOverhead4 = 50
+/** The same over IPv6, whose header has 40 bytes. */
+const vxlanOverhead6 = 70
+
+/** Bytes that VXLAN takes of the underlay's MTU. */
+export function vxlanOverhead({ underlay }: Pick<System, 'underlay'>): number {
+  return underlay.ipFamily === 6 ? vxlanOverhead6 : vxlanOverhead4
+}
 
 export interface NetworkLinks {
   network: 'gateway' | 'router'

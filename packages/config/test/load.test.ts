@@ -1,8 +1,13 @@
 /** What a wrong system file is answered with: one line a problem, the field first, then what was expected. */
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
-import { loadSystem, parseSystem, UserError } from '@vpn-gateway/config'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { loadSystem, parseSystem, tunnelPort, UserError } from '@vpn-gateway/config'
 
 const example = readFileSync(new URL('../../../deploy/vpn-gateway.yaml', import.meta.url), 'utf8')
 
@@ -26,6 +31,21 @@ test('the published example is valid, with defaults filled in', () => {
   const system = parseSystem(example, 'system.yaml')
   expect(system.gatewayNetwork.vip).toBe('192.168.50.240')
   expect(system.router).toMatchObject({ virtualRouterId: 51, scheduler: 'wlc' })
+})
+
+test('clients may be sticky, by client and for an hour unless said', () => {
+  const text = changed('scheduler: wlc', 'scheduler: wlc\n  stickiness: [{ clients: 192.168.50.1-192.168.50.9 }]')
+  expect(parseSystem(text, 'system.yaml').router.stickiness).toEqual([
+    { clients: '192.168.50.1-192.168.50.9', by: 'client', seconds: 3600 },
+  ])
+})
+
+test('a service that tells the exit address may be named, over http or https', () => {
+  expect(parseSystem(example, 'system.yaml').tunnel.exitAddressUrl).toBeUndefined()
+  for (const url of ['https://ip.example.net/', 'http://192.0.2.1:8080/ip']) {
+    const text = changed('tunnel:\n', `tunnel:\n  exitAddressUrl: ${url}\n`)
+    expect(parseSystem(text, 'system.yaml').tunnel.exitAddressUrl).toBe(url)
+  }
 })
 
 test.each([
@@ -66,6 +86,20 @@ test.each([
     ],
   ],
   [
+    'sticky clients that are none',
+    'scheduler: wlc',
+    'scheduler: wlc\n  stickiness: [{ clients: 192.168.50.230-192.168.50.240 }]',
+    [
+      'router.stickiness[0].clients: 192.168.50.230-192.168.50.240 is outside gatewayNetwork.clients 192.168.50.1-192.168.50.239',
+    ],
+  ],
+  [
+    'clients that are to be sticky twice',
+    'scheduler: wlc',
+    'scheduler: wlc\n  stickiness: [{ clients: 192.168.50.1-192.168.50.9 }, { clients: 192.168.50.9-192.168.50.12, by: client-and-destination }]',
+    ['router.stickiness[1].clients: 192.168.50.9-192.168.50.12 overlaps router.stickiness[0].clients'],
+  ],
+  [
     'an MTU that VXLAN leaves no room for',
     'mtu: 1450',
     'mtu: 1460',
@@ -82,6 +116,32 @@ test.each([
     'subnet: 192.168.51.0/24',
     'subnet: 192.168.50.0/25',
     ['routerNetwork.subnet: 192.168.50.0/25 overlaps gatewayNetwork.subnet 192.168.50.0/24'],
+  ],
+  [
+    'a router network among link-local addresses',
+    'subnet: 192.168.51.0/24',
+    'subnet: 169.254.51.0/24',
+    ['routerNetwork.subnet: 169.254.51.0/24 overlaps 169.254.0.0/16, link-local addresses: expected another network'],
+  ],
+  [
+    'a router network of loopback addresses',
+    'subnet: 192.168.51.0/24',
+    'subnet: 127.0.51.0/24',
+    ['routerNetwork.subnet: 127.0.51.0/24 overlaps 127.0.0.0/8, loopback: expected another network'],
+  ],
+  [
+    'a router network of multicast addresses',
+    'subnet: 192.168.51.0/24',
+    'subnet: 239.0.0.0/24',
+    [
+      'routerNetwork.subnet: 239.0.0.0/24 overlaps 224.0.0.0/3, multicast and reserved addresses: expected another network',
+    ],
+  ],
+  [
+    'a router network that is nobody’s',
+    'subnet: 192.168.51.0/24',
+    'subnet: 0.0.51.0/24',
+    ['routerNetwork.subnet: 0.0.51.0/24 overlaps 0.0.0.0/8, addresses of this host alone: expected another network'],
   ],
   [
     'an intranet that holds the gateway network',
@@ -202,16 +262,16 @@ test.each([
   ],
   [
     'an unknown key among alternatives',
-    '{ multicast:',
-    '{ multicst:',
+    'peers: { dns: node-agent.vpn-gateway.svc }',
+    'peers: { multicst: 239.192.50.50 }',
     ['underlay.peers.multicst: unknown key: expected multicast?'],
   ],
   [
     'both alternatives',
-    'multicast: 239.192.50.50',
-    'multicast: 239.192.50.50, addresses: [172.30.0.1]',
+    'peers: { dns: node-agent.vpn-gateway.svc }',
+    'peers: { multicast: 239.192.50.50, addresses: [172.30.0.1] }',
     [
-      'underlay.peers: {"multicast":"239.192.50.50","addresses":["172.30.0.1"]}: expected a mapping with one of multicast, addresses',
+      'underlay.peers: {"multicast":"239.192.50.50","addresses":["172.30.0.1"]}: expected a mapping with one of multicast, addresses, dns, kubernetes',
     ],
   ],
   [
@@ -219,7 +279,7 @@ test.each([
     'tunnel:',
     'colour: red\ntunnel:',
     [
-      'colour: unknown key: expected one of version, intranet, gatewayNetwork, routerNetwork, underlay, tunnel, gateway, router, forwards',
+      'colour: unknown key: expected one of version, intranet, gatewayNetwork, routerNetwork, underlay, node, tunnel, gateway, router, forwards',
     ],
   ],
   ['not a number', 'mtu: 1450', 'mtu: .nan', ['routerNetwork.mtu: NaN: expected a number']],
@@ -235,16 +295,35 @@ test.each([
     'vni: 50',
     ['routerNetwork.vxlan.vni: 50 is gatewayNetwork.vxlan.vni too: expected another number'],
   ],
+  [
+    'no URL',
+    'tunnel:\n  mtu: 1420',
+    'tunnel:\n  mtu: 1420\n  exitAddressUrl: ip.example.net',
+    ['tunnel.exitAddressUrl: "ip.example.net": expected an http or https URL'],
+  ],
+  [
+    'a URL of another kind',
+    'tunnel:\n  mtu: 1420',
+    'tunnel:\n  mtu: 1420\n  exitAddressUrl: ftp://ip.example.net/',
+    ['tunnel.exitAddressUrl: "ftp://ip.example.net/": expected an http or https URL'],
+  ],
   ['a wrong type', 'mtu: 1450', 'mtu: large', ['routerNetwork.mtu: "large": expected a number']],
   ['a port out of range', 'port: 45678', 'port: 70000', ['forwards[0].port: 70000: expected at most 65535']],
   [
     'no multicast address',
-    'multicast: 239.192.50.50',
-    'multicast: 10.1.1.1',
+    'peers: { dns: node-agent.vpn-gateway.svc }',
+    'peers: { multicast: 10.1.1.1 }',
     ['underlay.peers.multicast: 10.1.1.1 is no multicast address: expected one of 224.0.0.0/4'],
   ],
 ] as const)('%s', (_name, from, to, expected) => {
   expect(problems(changed(from, to))).toEqual(expected.map((line) => `system.yaml: ${line}`))
+})
+
+test('a gateway network whose gateways would be their own health addresses is refused', () => {
+  const text = example.replaceAll('192.168.50.', '169.254.50.')
+  expect(problems(text)).toEqual([
+    'system.yaml: gatewayNetwork.subnet: 169.254.50.0/24 overlaps 169.254.0.0/16, link-local addresses: expected another network',
+  ])
 })
 
 test('all problems are told at once', () => {
@@ -260,6 +339,74 @@ test('the same port twice is told with the one that has it', () => {
   expect(problems(text)).toEqual([
     'system.yaml: forwards[1].name: "web" is forwards[0].name too: expected another name',
     'system.yaml: forwards[1].port: 45678 (both) is forwarded by forwards[0] already',
+  ])
+})
+
+const lease = '    lease: { protocol: nat-pmp, lifetime: 60 }'
+
+test("a leased port: the provider's end is Proton's unless said, and the internal port the service's", () => {
+  const text = example.replace('    port: 45678', lease)
+  const [forward] = parseSystem(text, 'system.yaml').forwards
+  expect(forward).toMatchObject({ lease: { protocol: 'nat-pmp', gateway: '10.2.0.1', lifetime: 60 } })
+  expect(forward).not.toHaveProperty('port')
+  if (forward === undefined) throw new Error('no forward')
+  expect(tunnelPort(forward)).toBe(8080)
+  expect(
+    tunnelPort({ ...forward, lease: { protocol: 'nat-pmp', gateway: '10.2.0.1', lifetime: 60, internalPort: 0 } }),
+  ).toBe(0)
+})
+
+test.each([
+  ['neither a port nor a lease', '', ['forwards[0].port: missing: expected one of port, lease']],
+  [
+    'both a port and a lease',
+    `    port: 45678\n${lease}`,
+    ['forwards[0].lease: port 45678 is given too: expected one of port, lease'],
+  ],
+  [
+    'a lease by another protocol, with an unknown key',
+    '    lease: { protocol: upnp, life: 60 }',
+    [
+      'forwards[0].lease.protocol: "upnp": expected nat-pmp',
+      'forwards[0].lease.life: unknown key: expected one of protocol, gateway, lifetime, internalPort',
+    ],
+  ],
+  [
+    'a lease that is over at once',
+    '    lease: { protocol: nat-pmp, lifetime: 1 }',
+    ['forwards[0].lease.lifetime: 1: expected at least 10'],
+  ],
+])('%s', (_name, instead, expected) => {
+  expect(problems(example.replace('    port: 45678', instead))).toEqual(expected.map((line) => `system.yaml: ${line}`))
+})
+
+test("a leased port does not tell the service's, and must not be mapped to one that is forwarded already", () => {
+  const forward = (name: string, more: string) => `  - name: ${name}\n    protocol: both\n    ${more}\n`
+  const to = (port: string) => `to: { address: 10.96.0.101${port} }`
+  expect(problems(`${example}${forward('torrent', `lease: { protocol: nat-pmp }\n    ${to('')}`)}`)).toEqual([
+    "system.yaml: forwards[1].to.port: missing: expected the service's port, which a leased port does not tell",
+  ])
+  expect(
+    problems(`${example}${forward('torrent', `lease: { protocol: nat-pmp }\n    ${to(', port: 45678')}`)}`),
+  ).toEqual(['system.yaml: forwards[1].lease.internalPort: 45678 (both) is forwarded by forwards[0] already'])
+  const two = (gateway: string) =>
+    forward('one', `lease: { protocol: nat-pmp, internalPort: 0 }\n    ${to(', port: 1')}`) +
+    forward('two', `lease: { protocol: nat-pmp, internalPort: 0, gateway: ${gateway} }\n    ${to(', port: 2')}`)
+  expect(problems(`${example}${two('10.2.0.1')}`)).toEqual([
+    'system.yaml: forwards[2].lease.internalPort: 0 (both) is forwarded by forwards[1] already',
+  ])
+  expect(() => parseSystem(`${example}${two('10.3.0.1')}`, 'system.yaml')).not.toThrow()
+})
+
+test.each([
+  [
+    '192.168.50.20',
+    '192.168.50.20 is on the gateway network 192.168.50.0/24: expected an address that the pod network reaches',
+  ],
+  ['[2001:db8::1]', '[2001:db8::1] is IPv6: expected a name or an IPv4 address'],
+])('a hook at %s', (host, expected) => {
+  expect(problems(`${example}gateway: { forwardsHook: 'http://${host}:8080/' }\n`)).toEqual([
+    `system.yaml: gateway.forwardsHook: ${expected}`,
   ])
 })
 
@@ -333,4 +480,74 @@ test('whatever stands in a field, the answer is a system or a UserError', { time
     }),
     { numRuns: 500, examples: values.map((_, index): [number, string] => [index, '10.0.0.0/8/9']) },
   )
+})
+
+test.each([
+  ['a name', 'peers: { dns: node-agent.vpn-gateway.svc }', []],
+  ['the nodes of the cluster', 'peers: { kubernetes: nodes }', []],
+  [
+    'IPv6 addresses, with the 70 bytes that IPv6 takes',
+    'ipFamily: 6\n  peers: { addresses: ["2001:db8::1"] }',
+    ['routerNetwork.mtu: 1450 is more than underlay.mtu 1500 less 70 bytes of VXLAN: expected at most 1430'],
+  ],
+  ['an IPv6 group', 'ipFamily: 6\n  peers: { multicast: "ff05::50" }', [expect.stringContaining('routerNetwork.mtu')]],
+  [
+    'addresses of the other version',
+    'peers: { addresses: [10.0.0.1, "2001:db8::1"] }',
+    ['underlay.peers.addresses[1]: 2001:db8::1 is not IPv4, which underlay.ipFamily says'],
+  ],
+  [
+    'an address as nobody prints it',
+    'peers: { addresses: ["2001:DB8:0::1"] }',
+    ['underlay.peers.addresses[0]: "2001:DB8:0::1" is not how the kernel writes it: expected 2001:db8::1'],
+  ],
+  [
+    'a unicast address as a group',
+    'ipFamily: 6\n  peers: { multicast: "2001:db8::1" }',
+    [
+      expect.stringContaining('routerNetwork.mtu'),
+      'underlay.peers.multicast: 2001:db8::1 is no multicast address: expected one of ff00::/8',
+    ],
+  ],
+  ['no name', 'peers: { dns: "two words" }', [expect.stringContaining('underlay.peers')]],
+  ['no kind of object', 'peers: { kubernetes: pods }', [expect.stringContaining('underlay.peers')]],
+] as const)('peers: %s', (_name, peers, expected) => {
+  const found = problems(example.replace(/peers: .*/, peers)).map((line) => line.replace('system.yaml: ', ''))
+  expect([...found].sort()).toEqual(expected)
+})
+
+describe('what a wrong file could do to the agent that reads it', () => {
+  test('a name of sixty thousand blanks, and twenty thousand unknown keys, are refused in little time and few words', () => {
+    const blanks = problems(`${example}\n? "${' '.repeat(60_000)}"\n: 1\n`)
+    expect(blanks[0]?.length).toBeLessThanOrEqual(1000)
+    const keys = Array.from({ length: 20_000 }, (_, index) => `k${index}: 1`).join('\n')
+    expect(problems(`${example}\n${keys}\n`)).toHaveLength(101)
+  })
+
+  test('one that never ends, a pipe that nobody writes into, and a directory', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'system-'))
+    onTestFinished(() => rm(directory, { recursive: true }))
+    const pipe = join(directory, 'pipe')
+    await promisify(execFile)('mkfifo', [pipe])
+    await expect(loadSystem('/dev/zero')).rejects.toThrow(/has more than \d+ bytes/)
+    await expect(loadSystem(pipe)).rejects.toThrow(UserError)
+    await expect(loadSystem(directory)).rejects.toThrow(/is a directory/)
+  })
+
+  test.each(['1::ffff:1.2.3.4%eth0', 'fe80::1%eth0', '::ffff:1.2.3.4%0'])('an address with a link, %s', (address) => {
+    const text = example.replace(/peers:.*(\n {4}.*)*/, `peers: { addresses: ["${address}"] }`)
+    expect(problems(text)).toEqual([
+      `system.yaml: underlay.peers.addresses[0]: "${address}": expected an IPv4 or IPv6 address`,
+    ])
+  })
+
+  test.each(['- ', '[', '? ', 'u: 14', 'a: {'])('thousands of %j within each other', (piece) => {
+    expect(problems(`version: 1\n  a${piece.repeat(5000)}\n`).length).toBeGreaterThan(0)
+    expect(problems(piece.repeat(5000)).length).toBeGreaterThan(0)
+  })
+
+  test('no problem has more than one line, nor more than a thousand characters', () => {
+    const { problems: told } = new UserError([`a\nb\u001b[2J\u2028c`, 'x'.repeat(5000)])
+    expect(told).toEqual(['a b [2J c', `${'x'.repeat(999)}…`])
+  })
 })
