@@ -6,13 +6,25 @@ import type { Tunnel } from './tunnel-file.ts'
 import { desiredTunnel } from './wireguard.ts'
 import type { World } from './world.ts'
 
-/** How this agent's objects in the kernel are told from everybody else's. */
-export const owner: Owner = {
-  alias: 'vpn-gateway',
-  protocol: 151,
-  rulePriorities: [1500, 1599],
-  chainPrefix: 'VG-',
-  nftTables: [],
+export const alias = 'vpn-gateway'
+
+/**
+ * How this agent's objects in the kernel are told from everybody else's. Without routers the attachment has the pod send
+ * everything but the intranet to the virtual address, which nobody has: what clients send before the filters stand goes
+ * nowhere, although a pod forwards as its node does.
+ */
+export function ownerOf(
+  { routerNetwork, gatewayNetwork }: System,
+  { interface: dev }: Pick<World, 'interface'>,
+): Owner {
+  return {
+    alias,
+    protocol: 151,
+    rulePriorities: [1500, 1599],
+    chainPrefix: 'VG-',
+    nftTables: [],
+    ...(routerNetwork === undefined ? { untilFiltered: { via: gatewayNetwork.vip, dev } } : {}),
+  }
 }
 
 /** What the kernel of a gateway pod should hold. Pure. */

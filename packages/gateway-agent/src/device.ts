@@ -1,5 +1,5 @@
 import { showWireguard, type Runner, type WireguardDevice } from '@vpn-gateway/kernel'
-import { shared } from './shared.ts'
+import { shared } from '@vpn-gateway/runtime'
 import { tunnelLink } from './wireguard.ts'
 
 /** The tunnel's device as the kernel holds it. */

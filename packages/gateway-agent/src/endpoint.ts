@@ -1,11 +1,12 @@
 /**
- * Addresses of the peers' endpoints. A host name is asked for once, and again only while the tunnel is down: names with
- * several addresses answer in changing order, and a tunnel that works must not be moved by that.
+ * Addresses of the peers' endpoints. A host name is asked for until it has an address, and then only when recovery wants
+ * it: names with several addresses answer in changing order, and a tunnel that works must not be moved by that.
  */
 import type { WireguardDevice } from '@vpn-gateway/kernel'
 import type { Component } from '@vpn-gateway/runtime'
 import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { TunnelPeer } from './tunnel-file.ts'
 import type { Endpoint } from './tunnel-value.ts'
 
@@ -15,9 +16,7 @@ type Lookup = (host: string) => Promise<string[]>
 /** What the endpoints are followed by. */
 export interface EndpointsOptions {
   peers: () => readonly TunnelPeer[]
-  /** Whether the tunnel is down, so that the addresses may have changed. */
-  suspect: () => boolean
-  /** Called when an address is another than before. */
+  /** Called when an address was found that there was none of. */
   onChange: () => void
   log: { warn(fields: object, message: string): void; info(fields: object, message: string): void }
   /** `address:port` by public key, as the kernel holds them from an earlier process. */
@@ -29,9 +28,20 @@ export interface EndpointsOptions {
 export interface Endpoints extends Component {
   /** `address:port` by public key; `[address]:port` for IPv6. */
   current(): ReadonlyMap<string, string>
+  /** Asks for the host names again, for a few seconds at most; resolves with whether an address is another than before. */
+  resolve(): Promise<boolean>
+  /** Other addresses of the host names in use, all of which take their turn. */
+  alternatives(): number
+  /** Puts an address to use that was not tried yet; false when all were, which then count as not tried. */
+  advance(): boolean
+  /** Lets all addresses count as not tried: the one in use works. */
+  forgetTried(): void
   /** Endpoints without an address, one line each. */
   problems(): string[]
 }
+
+/** Milliseconds after which recovery goes on without the resolver's answer. */
+const resolverPatience = 3000
 
 /** Milliseconds between two looks at whether a name has to be asked for. */
 const tick = 1000
@@ -44,6 +54,9 @@ const lookupAll: Lookup = async (host) => (await systemLookup(host, { all: true 
 export function createEndpoints(options: EndpointsOptions): Endpoints {
   const lookup = options.lookup ?? lookupAll
   const addresses = new Map<string, string>()
+  /** Addresses that a name was last said to have, best first. */
+  const answered = new Map<string, string[]>()
+  const tried = new Set<string>()
   const failures = new Map<string, string>()
   for (const [publicKey, endpoint] of options.known ?? []) addresses.set(publicKey, hostOf(endpoint))
   /** Host that the address of a key belongs to; the file may name another one later. */
@@ -69,21 +82,35 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
     return of === undefined || of === host ? addresses.get(publicKey) : undefined
   }
 
-  async function refresh(): Promise<void> {
+  async function refresh(): Promise<boolean> {
     const before = [...current()].join(' ')
-    for (const { publicKey, endpoint } of options.peers()) {
-      if (endpoint === undefined || isIP(endpoint.host) !== 0) continue
-      await lookUp(publicKey, endpoint)
-    }
-    if (!stopped && [...current()].join(' ') !== before) options.onChange()
+    for (const { publicKey, endpoint } of named()) await lookUp(publicKey, endpoint)
+    return [...current()].join(' ') !== before
+  }
+
+  function named(): { publicKey: string; endpoint: Endpoint }[] {
+    return options
+      .peers()
+      .flatMap(({ publicKey, endpoint }) =>
+        endpoint === undefined || isIP(endpoint.host) !== 0 ? [] : [{ publicKey, endpoint }],
+      )
+  }
+
+  /** IPv6 only where there is nothing else: most pods have no way to it, and every try costs seconds. */
+  function candidates(host: string): string[] {
+    const all = answered.get(host) ?? []
+    const four = all.filter((address) => isIP(address) === 4)
+    return four.length > 0 ? four : all
   }
 
   async function lookUp(publicKey: string, endpoint: Endpoint): Promise<void> {
     const held = addressOf(publicKey, endpoint)
     try {
-      const chosen = choose(await lookup(endpoint.host), held)
+      const answers = await lookup(endpoint.host)
+      const chosen = choose(answers, held)
       if (chosen === undefined) throw new Error('no address')
       if (chosen !== held) options.log.info({ host: endpoint.host, address: chosen }, 'endpoint resolved')
+      answered.set(endpoint.host, answers)
       addresses.set(publicKey, chosen)
       hosts.set(publicKey, endpoint.host)
       failures.delete(publicKey)
@@ -100,14 +127,14 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
 
   async function look(): Promise<void> {
     const now = performance.now()
-    if (!unresolved() && !options.suspect()) {
+    if (!unresolved()) {
       wait = backoff[0]
       return
     }
     if (now < next) return
     next = now + wait
     wait = Math.min(wait * 2, backoff[1])
-    await refresh()
+    if ((await refresh()) && !stopped) options.onChange()
   }
 
   function schedule(): void {
@@ -131,6 +158,27 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
       await Promise.race([running, aborted(deadline)])
     },
     current,
+    async resolve() {
+      // The answer counts also when it comes too late for this call.
+      const late = delay(resolverPatience, false, { ref: false })
+      return Promise.race([refresh(), late])
+    },
+    alternatives: () => Math.max(0, ...named().map(({ endpoint }) => candidates(endpoint.host).length - 1)),
+    advance() {
+      let moved = false
+      for (const { publicKey, endpoint } of named()) {
+        const held = addressOf(publicKey, endpoint)
+        if (held !== undefined) tried.add(held)
+        const untried = candidates(endpoint.host).find((address) => !tried.has(address))
+        if (untried === undefined) continue
+        addresses.set(publicKey, untried)
+        hosts.set(publicKey, endpoint.host)
+        moved = true
+      }
+      if (!moved) tried.clear()
+      return moved
+    },
+    forgetTried: () => tried.clear(),
     problems: () =>
       options
         .peers()
@@ -162,7 +210,7 @@ export function knownEndpoints(device: WireguardDevice | undefined): Map<string,
 }
 
 /** As the kernel prints it: brackets around IPv6. */
-function joinEndpoint(address: string, port: number): string {
+export function joinEndpoint(address: string, port: number): string {
   return isIP(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`
 }
 

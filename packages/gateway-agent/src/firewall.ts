@@ -2,9 +2,10 @@
  * What may pass, in the words that iptables-save(8) prints, because that is what they are compared with. Every table is
  * replaced in one transaction; the policies of the built-in chains hold when all else is flushed.
  */
-import { rangeText, refusedDestinations, type Forward, type System } from '@vpn-gateway/config'
+import { rangeText, refusedDestinations, type System } from '@vpn-gateway/config'
 import type { Family, IptablesSpec } from '@vpn-gateway/kernel'
 import { isIP } from 'node:net'
+import { portForwards, type PortForward } from './forward.ts'
 import { ingressMark } from './routing.ts'
 import type { Tunnel } from './tunnel-file.ts'
 import { tunnelLink, tunnelMtu } from './wireguard.ts'
@@ -34,6 +35,9 @@ function filter4(system: System, world: World): IptablesSpec {
     chains: {
       'VG-INPUT': inputRules(system, world),
       'VG-FORWARD': forwardRules(system, world),
+      ...Object.fromEntries(
+        portForwards(system, world.leased).map((forward) => [forwardChain(forward), ['-j ACCEPT']]),
+      ),
       'VG-CLIENTS': clientRules(system),
       'VG-OUTPUT': [
         '-o lo -j ACCEPT',
@@ -69,8 +73,10 @@ function forwardRules(system: System, world: World): string[] {
   return [
     `-i ${net} -j VG-CLIENTS`,
     `-i ${tunnelLink} -o ${net} ${ongoing} -j ACCEPT`,
-    `-i ${tunnelLink} -o ${primary} -m conntrack --ctstate RELATED -j ACCEPT`,
-    ...portForwards(system).map((forward) => passRule(forward, world)),
+    ...portForwards(system, world.leased).map((forward) => passRule(forward, world)),
+    // Also what began through a port that is not leased any more. Only what came in by a port: when the gateway network
+    // goes first, as when a pod is deleted, the default route would take a client's replies to the pod network.
+    `-i ${tunnelLink} -o ${primary} ${ongoing} -m conntrack --ctstate DNAT -j ACCEPT`,
     `-i ${primary} -o ${tunnelLink} ${ongoing} -j ACCEPT`,
   ]
 }
@@ -87,7 +93,7 @@ function clientRules(system: System): string[] {
   ]
 }
 
-/** The agent's own packets on the pod network, but for the intranet: the tunnel's, DNS, answers to who asked first. */
+/** The agent's own packets on the pod network, but for the intranet: the tunnel's, DNS, the hook, answers. */
 function primaryRules(world: World, family: Family): string[] {
   const host = family === 4 ? '/32' : '/128'
   const endpoints = [...new Set(world.endpoints.values())].map(splitEndpoint)
@@ -100,6 +106,9 @@ function primaryRules(world: World, family: Family): string[] {
       .flatMap((address) =>
         ['udp', 'tcp'].map((protocol) => `-d ${address}${host} -p ${protocol} -m ${protocol} --dport 53 -j ACCEPT`),
       ),
+    ...(world.hook === undefined || family === 6
+      ? []
+      : [`-d ${world.hook.address}/32 -p tcp -m tcp --dport ${world.hook.port} -j ACCEPT`]),
     // Kubelet may ask from an address outside of the intranet.
     '-m conntrack --ctstate ESTABLISHED --ctdir REPLY -j ACCEPT',
   ]
@@ -150,40 +159,25 @@ function mangle(system: System, tunnel: Tunnel, world: World): IptablesSpec {
   }
 }
 
-/** Two rules for each port and protocol: the destination becomes the service's, the source the pod's. */
+/**
+ * Two rules for each port and protocol: the destination becomes the service's, the source the pod's. Ports that lead to one
+ * port of a service share the second.
+ */
 function nat(system: System, world: World): IptablesSpec {
-  const forwards = portForwards(system)
+  const forwards = portForwards(system, world.leased)
   return {
     family: 4,
     table: 'nat',
     policies: {},
     chains: {
       'VG-PREROUTING': forwards.map(translateRule),
-      'VG-POSTROUTING': [`-o ${tunnelLink} -j MASQUERADE`, ...forwards.map((forward) => sourceRule(forward, world))],
+      'VG-POSTROUTING': [
+        `-o ${tunnelLink} -j MASQUERADE`,
+        ...new Set(forwards.map((forward) => sourceRule(forward, world))),
+      ],
     },
     jumps: { PREROUTING: 'VG-PREROUTING', POSTROUTING: 'VG-POSTROUTING' },
   }
-}
-
-/** One port and protocol that the provider forwards to this gateway. */
-export interface PortForward {
-  name: string
-  protocol: 'tcp' | 'udp'
-  /** Port at the exit. */
-  port: number
-  to: { address: string; port: number }
-}
-
-/** The system's forwards, one for each protocol. */
-export function portForwards(system: System): PortForward[] {
-  return system.forwards.flatMap(({ name, protocol, port, to }: Forward) =>
-    (protocol === 'both' ? (['tcp', 'udp'] as const) : [protocol]).map((each) => ({
-      name,
-      protocol: each,
-      port,
-      to: { address: to.address, port: to.port ?? port },
-    })),
-  )
 }
 
 function translateRule({ protocol, port, to }: PortForward): string {
@@ -196,10 +190,20 @@ function sourceRule({ protocol, to }: PortForward, world: World): string {
 }
 
 /**
- * The filter's rule for a forward; its counters are the packets and bytes towards the service. It asks for the port that
- * was dialled, so that nobody inside the provider's network gets to the service's address by naming it.
+ * The filter's rule for a forward. It asks for the port that was dialled, so that nobody inside the provider's network gets
+ * to the service's address by naming it.
  */
-export function passRule({ protocol, port, to }: PortForward, world: Pick<World, 'primary'>): string {
+function passRule(forward: PortForward, world: World): string {
+  const { protocol, port, to } = forward
   const way = `-d ${to.address}/32 -i ${tunnelLink} -o ${world.primary} -p ${protocol}`
-  return `${way} -m conntrack --ctstate DNAT --ctorigdstport ${port} -m ${protocol} --dport ${to.port} -j ACCEPT`
+  const dialled = `-m conntrack --ctstate DNAT --ctorigdstport ${port} -m ${protocol} --dport ${to.port}`
+  return `${way} ${dialled} -j ${forwardChain(forward)}`
+}
+
+/**
+ * Name of the filter's chain for a forward, whose one rule counts the packets and bytes towards the service. A chain of its
+ * own, because one that is replaced counts from zero again: a forward that comes or goes must not touch the others' figures.
+ */
+export function forwardChain({ protocol, port }: Pick<PortForward, 'protocol' | 'port'>): string {
+  return `VG-${protocol.toUpperCase()}-${port}`
 }

@@ -1,7 +1,8 @@
 /**
- * Whether the tunnel carries traffic, judged by answers that came through it. Pure: time comes in, decisions go out. A
- * handshake proves the peer, not the internet behind it, and received bytes may be the peer's own; only an answer from a
- * target counts. One answer of any target is enough; a lost packet is followed by a burst before anything is called dead.
+ * Whether the tunnel carries traffic, judged by what came through it. Pure: time comes in, decisions go out. A handshake
+ * proves the peer, not the internet behind it, and a few received bytes may be the peer's own: an answer from a target
+ * counts, and so much traffic that only the internet can have sent it, because a full tunnel loses probes like any packet.
+ * One answer of any target is enough; a lost packet is followed by a burst before anything is called dead.
  */
 
 export interface HealthSettings {
@@ -9,7 +10,7 @@ export interface HealthSettings {
   interval: number
   /** Seconds that one probe may take. */
   timeout: number
-  /** Seconds without any answer after which the tunnel is down. */
+  /** Seconds without any answer, and without much traffic, after which the tunnel is down. */
   window: number
 }
 
@@ -21,6 +22,10 @@ export interface Health {
   readonly startedAt: number
   readonly lastAnswerAt?: number
   readonly lastProbeAt?: number
+  /** When traffic was last seen that is proof enough. */
+  readonly lastLoadAt?: number
+  /** Bytes that the tunnel's link had received, and when. */
+  readonly reading?: { readonly at: number; readonly bytes: number }
   /** Probes begun, which picks the next target. */
   readonly begun: number
   /** Seconds that the last answer took. */
@@ -35,8 +40,10 @@ export type ProbeResult =
   | { target: string; at: number; failure: string }
 
 /** Seconds between the probes of a burst, and how much later than due an answer starts one. */
-const burstInterval = 0.25
-const patience = 0.5
+const burstInterval = 0.15
+const patience = 0.25
+/** Bytes a second that the peer by itself, with keepalives and errors in answer to probes and clients, does not send. */
+const load = 64 * 1024
 /** Windows without an answer after which bursts end: nobody is helped by haste any more. */
 const burstWindows = 5
 
@@ -53,11 +60,33 @@ export function afterProbe(health: Health, result: ProbeResult): Health {
   return { ...health, lastAnswerAt, latency: result.latency, failures }
 }
 
+/** What the counter of received bytes says; it begins again at 0 with a new link. */
+export function afterReading(health: Health, at: number, bytes: number): Health {
+  const { reading } = health
+  const next: Health = { ...health, reading: { at, bytes } }
+  if (reading === undefined || at <= reading.at) return next
+  return (bytes - reading.bytes) / (at - reading.at) >= load ? { ...next, lastLoadAt: at } : next
+}
+
 /** The tunnel's state at a time; it is down by time alone, also when no probe could be made. */
 export function tunnelState(health: Health, now: number, settings: HealthSettings): TunnelState {
-  const { lastAnswerAt, startedAt } = health
-  if (lastAnswerAt !== undefined) return now - lastAnswerAt <= settings.window ? 'up' : 'down'
+  const { lastAnswerAt, lastLoadAt = 0, startedAt } = health
+  // Traffic goes on proving what an answer proved first.
+  if (lastAnswerAt !== undefined) return now - Math.max(lastAnswerAt, lastLoadAt) <= settings.window ? 'up' : 'down'
   return now - startedAt <= settings.window ? 'starting' : 'down'
+}
+
+/** Whether answers are missing and every moment counts. */
+export function isHasty(health: Health, now: number, settings: HealthSettings): boolean {
+  return isLate(health, now, settings) && silenceOf(health, now) <= settings.window * burstWindows
+}
+
+function isLate(health: Health, now: number, settings: HealthSettings): boolean {
+  return health.lastAnswerAt === undefined || silenceOf(health, now) > settings.interval + patience
+}
+
+function silenceOf({ lastAnswerAt, startedAt }: Health, now: number): number {
+  return now - (lastAnswerAt ?? startedAt)
 }
 
 /** Targets to probe now, and the health that knows of it. One in turn while all is well, all of them in a burst. */
@@ -67,9 +96,8 @@ export function dueProbes(
   settings: HealthSettings,
   targets: readonly string[],
 ): { targets: string[]; health: Health } {
-  const silence = now - (health.lastAnswerAt ?? health.startedAt)
-  const late = health.lastAnswerAt === undefined || silence > settings.interval + patience
-  const hasty = late && silence <= settings.window * burstWindows
+  const late = isLate(health, now, settings)
+  const hasty = isHasty(health, now, settings)
   const elapsed = now - (health.lastProbeAt ?? Number.NEGATIVE_INFINITY)
   if (elapsed < (hasty ? burstInterval : settings.interval)) return { targets: [], health }
   const next = targets[health.begun % Math.max(targets.length, 1)]

@@ -1,17 +1,21 @@
-import type { WireguardPeer } from '@vpn-gateway/kernel'
-import { createCollector, type Collector } from '@vpn-gateway/runtime'
+import { readConntrackCount, type WireguardPeer } from '@vpn-gateway/kernel'
+import { createCollector, shared, type Collector } from '@vpn-gateway/runtime'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { ProbeResult } from './health.ts'
-import { shared } from './shared.ts'
+import { rotationReasons, type RecoveryAction } from './recovery.ts'
 import type { ForwardStatus, GatewayStatus } from './status.ts'
 import { tunnelLink } from './wireguard.ts'
 
 /** Where the figures come from; `GatewayStatus` has it all. */
-export type MetricsSources = Pick<GatewayStatus, 'device' | 'forwards' | 'carries' | 'draining'>
+export type MetricsSources = Pick<
+  GatewayStatus,
+  'device' | 'forwards' | 'carries' | 'draining' | 'exitAddress' | 'implementation' | 'file'
+>
 
 /** Takes what no scrape can ask for. */
 export interface GatewayMetrics {
   probe(result: ProbeResult): void
+  recovery(action: RecoveryAction): void
 }
 
 /** The gateway's metrics; those of WireGuard bear the names and labels of the exporters that exist. */
@@ -20,6 +24,9 @@ export function createGatewayMetrics(registry: Registry, sources: MetricsSources
   registerWireguard(registry, sources, collector)
   registerForwards(registry, sources, collector)
   registerState(registry, sources)
+  registerExit(registry, sources)
+  registerTunnel(registry, sources)
+  registerConntrack(registry, collector)
   const registers = [registry]
   const latency = new Histogram({
     name: 'vpn_gateway_tunnel_probe_duration_seconds',
@@ -33,7 +40,25 @@ export function createGatewayMetrics(registry: Registry, sources: MetricsSources
     labelNames: ['target', 'result'],
     registers,
   })
+  const actions = new Counter({
+    name: 'vpn_gateway_tunnel_recoveries_total',
+    help: 'What was done about a tunnel that was down, by action.',
+    labelNames: ['action'],
+    registers,
+  })
+  for (const action of ['resolve', 'handshake', 'rotate']) actions.inc({ action }, 0)
+  const rotations = new Counter({
+    name: 'vpn_gateway_tunnel_rotations_total',
+    help: 'Times that the tunnel went on to another endpoint, by what was wrong with the one before.',
+    labelNames: ['reason'],
+    registers,
+  })
+  for (const reason of rotationReasons) rotations.inc({ reason }, 0)
   return {
+    recovery(action) {
+      actions.inc({ action: action.kind })
+      if (action.kind === 'rotate') rotations.inc({ reason: action.reason })
+    },
     probe(result) {
       const answered = 'latency' in result
       probes.inc({ target: result.target, result: answered ? 'answered' : 'failed' })
@@ -98,7 +123,7 @@ function registerForwards(registry: Registry, sources: MetricsSources, collector
         counter.reset()
         for (const forward of forwards) {
           const { name, protocol, port } = forward
-          counter.inc({ name, protocol, port: String(port) }, forward[what])
+          counter.inc({ name, protocol, port: String(port ?? '') }, forward[what])
         }
       },
     })
@@ -120,4 +145,55 @@ function registerState(registry: Registry, sources: MetricsSources): void {
   }
   state('vpn_gateway_tunnel_up', '1 while answers come through the tunnel.', sources.carries)
   state('vpn_gateway_draining', '1 while the gateway asks for no new flows.', sources.draining)
+}
+
+function registerTunnel(registry: Registry, sources: MetricsSources): void {
+  const info = new Gauge({
+    name: 'vpn_gateway_tunnel_info',
+    help: 'Always 1; the labels say what carries the tunnel (kernel or userspace) and which file it is from.',
+    labelNames: ['implementation', 'file'],
+    registers: [registry],
+    collect() {
+      info.reset()
+      info.set({ implementation: sources.implementation, file: sources.file() }, 1)
+    },
+  })
+}
+
+function registerExit(registry: Registry, sources: MetricsSources): void {
+  const info = new Gauge({
+    name: 'vpn_gateway_exit_info',
+    help: 'Always 1; the label is the public address that traffic leaves with. Absent while unknown.',
+    labelNames: ['address'],
+    registers: [registry],
+    collect() {
+      info.reset()
+      const exit = sources.exitAddress()
+      if (exit !== undefined) info.set({ address: exit.address }, 1)
+    },
+  })
+}
+
+/** A full table refuses new flows; the names are node_exporter's without its prefix. No series without nf_conntrack. */
+function registerConntrack(registry: Registry, collector: Collector): void {
+  let count: Awaited<ReturnType<typeof readConntrackCount>>
+  const refresh = shared(
+    collector('conntrack', async () => {
+      count = await readConntrackCount()
+    }),
+  )
+  const gauge = (name: string, help: string, field: 'entries' | 'limit') => {
+    const metric: Gauge = new Gauge({
+      name,
+      help,
+      registers: [registry],
+      async collect() {
+        await refresh()
+        if (count === undefined) metric.remove()
+        else metric.set(count[field])
+      },
+    })
+  }
+  gauge('nf_conntrack_entries', 'Tracked connections in this network namespace.', 'entries')
+  gauge('nf_conntrack_entries_limit', 'Most tracked connections.', 'limit')
 }

@@ -26,7 +26,14 @@ export const gatewayOptions = {
     flag: 'tunnel',
     value: 'FILE',
     env: 'VPN_GATEWAY_TUNNEL',
-    help: "the provider's wg-quick file, as exported",
+    help: "the provider's wg-quick file, as exported; for NAME.conf, NAME.1.conf, NAME.2.conf and so on take turns with it",
+  },
+  forwardsFile: {
+    flag: 'forwards-file',
+    value: 'FILE',
+    env: 'VPN_GATEWAY_FORWARDS_FILE',
+    default: 'forwards.json',
+    help: 'where the forwarded ports are written for other containers, as JSON; relative to --run-dir',
   },
 } satisfies OptionDeclarations
 

@@ -1,13 +1,6 @@
 /** What the agent needs of the machine, found out before anything is changed. */
-import { UserError } from '@vpn-gateway/config'
-import {
-  CommandError,
-  kernelModulesMissing,
-  missingBinaries,
-  type DesiredState,
-  type IptablesSpec,
-  type Runner,
-} from '@vpn-gateway/kernel'
+import { parseProbeTarget, UserError } from '@vpn-gateway/config'
+import { CommandError, missingBinaries, type DesiredState, type IptablesSpec, type Runner } from '@vpn-gateway/kernel'
 
 /** Programs that the agent runs, each with its Debian package. */
 const programs: Readonly<Record<string, string>> = {
@@ -23,31 +16,26 @@ const programs: Readonly<Record<string, string>> = {
 
 /** Throws a `UserError` that names each program which is not on PATH. */
 export async function requirePrograms(path?: string): Promise<void> {
-  const missing = await missingBinaries(Object.keys(programs), path)
+  await requireAll(programs, path)
+}
+
+/** The same for ping(8), where a target is asked by ICMP. */
+export async function requirePing(targets: readonly string[]): Promise<void> {
+  if (targets.some((target) => parseProbeTarget(target)?.kind === 'icmp')) await requireAll({ ping: 'iputils-ping' })
+}
+
+async function requireAll(packages: Readonly<Record<string, string>>, path?: string): Promise<void> {
+  const missing = await missingBinaries(Object.keys(packages), path)
   if (missing.length > 0) {
-    throw new UserError(missing.map((name) => `program ${name}: not on PATH (Debian package ${programs[name]})`))
+    throw new UserError(missing.map((name) => `program ${name}: not on PATH (Debian package ${packages[name]})`))
   }
 }
 
-const trialLink = 'vg-trial'
 const trialChain = 'VG-TRIAL'
 
-/** Throws a `UserError` when the kernel lacks WireGuard, or a match or a target of the desired rules. */
+/** Throws a `UserError` when the kernel lacks a match or a target of the desired rules. */
 export async function requireKernel(runner: Runner, { iptables = [] }: DesiredState): Promise<void> {
-  await requireWireguard(runner)
   await requireRules(runner, iptables)
-}
-
-async function requireWireguard(runner: Runner): Promise<void> {
-  if ((await kernelModulesMissing(['wireguard'])).length === 0) return
-  // The kernel loads the module by itself when a link of its type is made; nothing short of that tells whether it can.
-  try {
-    await runner.run({ argv: ['ip', 'link', 'add', 'name', trialLink, 'type', 'wireguard'] })
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error
-    throw new UserError(whyNot(error, 'kernel module wireguard: not available on this machine'))
-  }
-  await runner.run({ argv: ['ip', 'link', 'del', 'dev', trialLink] })
 }
 
 /**

@@ -1,17 +1,24 @@
+import { parseProbeTarget } from '@vpn-gateway/config'
+import type { Runner } from '@vpn-gateway/kernel'
 import type { Component } from '@vpn-gateway/runtime'
-import { connect } from 'node:net'
 import { createRunningClock } from './clock.ts'
-import { afterProbe, dueProbes, initialHealth, tunnelState } from './health.ts'
+import { afterProbe, afterReading, dueProbes, initialHealth, isHasty, tunnelState } from './health.ts'
 import type { Health, HealthSettings, ProbeResult, TunnelState } from './health.ts'
+import { probe } from './probe.ts'
 
 /** What the prober works with. */
 export interface ProberOptions {
-  /** `targets` are `address:port`, reached by TCP. */
+  /** `targets` as the system file names them. */
   probe: HealthSettings & { targets: readonly string[] }
-  /** The tunnel's address, which the connections are bound to; a rule sends what comes from it into the tunnel. */
+  /** The tunnel's address. */
   localAddress: () => string
+  /** Bytes that the tunnel's link has received; undefined while there is none. */
+  receivedBytes: () => number | undefined
+  runner: Runner
   log: { warn(fields: object, message: string): void }
   onResult?: (result: ProbeResult) => void
+  /** Told when the tunnel went up or down. */
+  onState?: () => void
 }
 
 /** The component that probes, and what it knows. */
@@ -22,8 +29,9 @@ export interface Prober extends Component {
   silence(): number | undefined
 }
 
-/** Milliseconds between two looks at what is due. */
-const tick = 125
+/** Milliseconds between two looks at what is due, and while answers are missing. */
+const tick = 250
+const hastyTick = 75
 
 /** Probes the tunnel and keeps its state. */
 export function createProber(options: ProberOptions): Prober {
@@ -41,22 +49,33 @@ export function createProber(options: ProberOptions): Prober {
     if (now === announced) return
     announced = now
     log.warn({ failures: health.failures }, `tunnel ${now}`)
+    options.onState?.()
   }
 
-  async function ask(target: string): Promise<void> {
-    const outcome = await tcpProbe(target, options.localAddress(), settings.timeout, stopping.signal)
+  async function ask(name: string): Promise<void> {
+    const target = parseProbeTarget(name)
+    if (target === undefined) return
+    const outcome = await probe(target, {
+      localAddress: options.localAddress(),
+      timeout: settings.timeout,
+      signal: stopping.signal,
+      runner: options.runner,
+    })
     if (stopping.signal.aborted) return
-    const result: ProbeResult = { target, at: clock(), ...outcome }
+    const result: ProbeResult = { target: name, at: clock(), ...outcome }
     health = afterProbe(health, result)
     options.onResult?.(result)
     announce()
   }
 
   function look(): void {
+    const bytes = options.receivedBytes()
+    if (bytes !== undefined) health = afterReading(health, clock(), bytes)
     const due = dueProbes(health, clock(), settings, settings.targets)
     health = due.health
     for (const target of due.targets) void ask(target)
     announce()
+    if (!stopping.signal.aborted) timer = setTimeout(look, isHasty(health, clock(), settings) ? hastyTick : tick)
   }
 
   return {
@@ -64,36 +83,13 @@ export function createProber(options: ProberOptions): Prober {
     async start() {
       health = initialHealth(clock())
       look()
-      timer = setInterval(look, tick)
     },
     async stop() {
-      clearInterval(timer)
       stopping.abort()
+      clearTimeout(timer)
     },
     state,
     health: () => health,
     silence: () => (health.lastAnswerAt === undefined ? undefined : clock() - health.lastAnswerAt),
   }
-}
-
-type Outcome = { latency: number } | { failure: string }
-
-/** Opens a TCP connection and drops it with a reset, so that neither end keeps it in TIME_WAIT. Never rejects. */
-function tcpProbe(target: string, localAddress: string, timeout: number, signal: AbortSignal): Promise<Outcome> {
-  const colon = target.lastIndexOf(':')
-  const started = performance.now()
-  return new Promise((resolve) => {
-    const socket = connect({ host: target.slice(0, colon), port: Number(target.slice(colon + 1)), localAddress })
-    const end = (failure?: string) => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', abort)
-      socket.resetAndDestroy()
-      resolve(failure === undefined ? { latency: (performance.now() - started) / 1000 } : { failure })
-    }
-    const abort = () => end('stopped')
-    const timer = setTimeout(() => end(`no answer within ${timeout} s`), timeout * 1000)
-    signal.addEventListener('abort', abort, { once: true })
-    socket.once('connect', () => end())
-    socket.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message))
-  })
 }

@@ -9,8 +9,8 @@ export interface ReadinessInput {
   state: TunnelState
   health: Health
   silence: number | undefined
-  /** Unix seconds of the latest handshake of any peer; 0 before the first. */
-  latestHandshake: number
+  /** Unix seconds of the latest handshake of any peer; 0 before the first. Asked for only where an answer needs it. */
+  latestHandshake: () => number
   /** Unix seconds. */
   now: number
   /** Problems of the tunnel file and its endpoints, one line each. */
@@ -40,8 +40,9 @@ function whyNotUp({ state, health, silence, latestHandshake, now }: ReadinessInp
   const failures = Object.entries(health.failures).map(([target, failure]) => `${target}: ${failure}`)
   const probes = failures.length === 0 ? '' : ` (${failures.join('; ')})`
   if (state === 'starting') return `tunnel starting: ${since}${probes}`
-  const age = Math.round(now - latestHandshake)
-  if (latestHandshake === 0) return `tunnel down: no handshake with the peer yet${probes}`
+  const handshake = latestHandshake()
+  const age = Math.round(now - handshake)
+  if (handshake === 0) return `tunnel down: no handshake with the peer yet${probes}`
   if (age > sessionLife) return `tunnel down: the last handshake was ${age} s ago${probes}`
   return `tunnel down: ${since}, though there was a handshake ${age} s ago${probes}`
 }

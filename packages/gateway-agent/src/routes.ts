@@ -4,15 +4,10 @@ import type { GatewayStatus } from './status.ts'
 
 /** The gateway's own routes, beside those that every agent has. */
 export function gatewayRoutes(
-  status: Pick<GatewayStatus, 'carries' | 'tunnel' | 'forwards'>,
+  status: Pick<GatewayStatus, 'tunnel' | 'forwards'>,
   drain: Drain,
 ): (app: FastifyInstance) => void {
   return (app) => {
-    // For the routers: a draining gateway must go on carrying what it has, so draining does not count here.
-    app.get('/healthz', async (_request, reply) => {
-      const up = status.carries()
-      return reply.code(up ? 200 : 503).send({ tunnel: up ? 'up' : 'down' })
-    })
     app.get('/v1/tunnel', () => status.tunnel())
     app.get('/v1/forwards', () => status.forwards())
     for (const method of ['PUT', 'DELETE'] as const) {

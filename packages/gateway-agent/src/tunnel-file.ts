@@ -2,10 +2,20 @@
  * Reads a provider's wg-quick file (wg-quick(8), wg(8)) as it was exported. Values never appear in an error: with one
  * character out of place any line may hold a key.
  */
-import { UserError } from '@vpn-gateway/config'
+import { readTextFile, UserError } from '@vpn-gateway/config'
 import { wireguardPublicKey } from '@vpn-gateway/kernel'
-import { readFile } from 'node:fs/promises'
-import { allowedIp, cidr, endpoint, integer, key, list, nameServer, Problem, type Endpoint } from './tunnel-value.ts'
+import {
+  allowedIp,
+  endpoint,
+  integer,
+  interfaceAddress,
+  key,
+  list,
+  nameServer,
+  Problem,
+  words,
+  type Endpoint,
+} from './tunnel-value.ts'
 
 /** A peer of the tunnel. May hold a secret. */
 export interface TunnelPeer {
@@ -36,13 +46,15 @@ export interface Tunnel {
 }
 
 /** Bytes; an export is below 2 KiB, even with long lists of allowed IPs. */
-const sizeLimit = 256 * 1024
+const sizeLimit = 64 * 1024
+/** A file of another kind would give one problem for each of its lines. */
+const mostProblems = 20
 
 /** Reads and parses the file; throws a `UserError` with one line for each problem. */
 export async function readTunnelFile(path: string): Promise<Tunnel> {
   let text: string
   try {
-    text = await readFile(path, 'utf8')
+    text = await readTextFile(path, sizeLimit)
   } catch (error) {
     throw new UserError(`${path}: cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`)
   }
@@ -51,17 +63,20 @@ export async function readTunnelFile(path: string): Promise<Tunnel> {
 
 /** Parses the text of a wg-quick file; `file` only names it in errors. Throws a `UserError`, whatever the text is. */
 export function parseTunnelFile(text: string, file: string): Tunnel {
-  if (text.length > sizeLimit) throw new UserError(`${file}:1: longer than ${sizeLimit} bytes: not a wg-quick file`)
+  if (Buffer.byteLength(text) > sizeLimit)
+    throw new UserError(`${file}:1: longer than ${sizeLimit} bytes: not a wg-quick file`)
   const draft: Draft = { interfaceLine: 1, addresses4: [], addresses6: [], dns: [], peers: [], ignored: [] }
   const problems: string[] = []
   const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)
   let fields: Fields | undefined
   lines.forEach((raw, index) => {
-    // As wg(8) does: a comment starts anywhere, and blanks mean nothing.
-    const line = raw.replace(/#.*/, '').replaceAll(/\s/g, '')
+    if (problems.length >= mostProblems) return
+    // As wg(8) does: a comment starts anywhere, whatever it holds.
+    const [beforeComment = ''] = raw.split('#', 1)
+    const line = beforeComment.trim()
     if (line === '') return
     try {
-      if (line.startsWith('[')) fields = openSection(line.toLowerCase(), draft, index + 1)
+      if (line.startsWith('[')) fields = openSection(withoutBlanks(line).toLowerCase(), draft, index + 1)
       else assign(line, fields)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
@@ -71,7 +86,7 @@ export function parseTunnelFile(text: string, file: string): Tunnel {
     }
   })
   problems.push(...missing(draft, lines.length).map(({ line, reason }) => `${file}:${line}: ${reason}`))
-  if (problems.length > 0 || draft.privateKey === undefined) throw new UserError(problems)
+  if (problems.length > 0 || draft.privateKey === undefined) throw new UserError(problems.slice(0, mostProblems))
   return finish(draft, draft.privateKey)
 }
 
@@ -96,8 +111,8 @@ interface Draft {
   ignored: string[]
 }
 
-/** Lower-case key to what it does with its value. */
-type Fields = ReadonlyMap<string, (value: string) => void>
+/** Lower-case key to what it does with its value, given without blanks as wg(8) reads it, and as it was written. */
+type Fields = ReadonlyMap<string, (value: string, written: string) => void>
 
 const skipped: Fields = new Map()
 
@@ -119,10 +134,14 @@ function assign(line: string, fields: Fields | undefined): void {
   if (fields === undefined) throw new Problem('before the first section: expected [Interface]')
   const equals = line.indexOf('=')
   if (equals < 1) throw new Problem('expected KEY = VALUE')
-  const field = fields.get(line.slice(0, equals).toLowerCase())
+  const field = fields.get(withoutBlanks(line.slice(0, equals)).toLowerCase())
   if (field === undefined) throw new Problem(`unknown key: expected one of ${[...fields.keys()].join(', ')}`)
-  const value = line.slice(equals + 1)
-  field(value)
+  const written = line.slice(equals + 1)
+  field(withoutBlanks(written), written)
+}
+
+function withoutBlanks(text: string): string {
+  return text.replaceAll(/\s/g, '')
 }
 
 function interfaceFields(draft: Draft): Fields {
@@ -135,8 +154,8 @@ function interfaceFields(draft: Draft): Fields {
   }
   return new Map([
     ['privatekey', (value: string) => void (draft.privateKey = key('PrivateKey', value))],
-    ['address', (value: string) => list('Address', value).forEach((item) => addAddress(draft, item))],
-    ['dns', (value: string) => void draft.dns.push(...list('DNS', value).map(nameServer))],
+    ['address', (_: string, written: string) => words(written).forEach((item) => addAddress(draft, item))],
+    ['dns', (_: string, written: string) => void draft.dns.push(...words(written).map(nameServer))],
     ['mtu', (value: string) => void (draft.mtu = integer('MTU', value, 576, 65535))],
     ['listenport', (value: string) => void (draft.listenPort = integer('ListenPort', value, 0, 65535))],
     ['fwmark', ignore('FwMark', /^(?:off|\d{1,10}|0x[0-9a-f]{1,8})$/i, 'off or a number')],
@@ -157,11 +176,10 @@ function peerFields(peer: PeerDraft): Fields {
 }
 
 function addAddress(draft: Draft, item: string): void {
-  const [address = ''] = item.split('/')
-  const [kind, text] = cidr('Address', item)
   // Without the prefix: it would put a connected route into the main table, which may shadow the cluster's networks.
-  if (kind === 'ipv4') draft.addresses4.push(address)
-  else draft.addresses6.push(text.replace(/\/\d+$/, ''))
+  const { family, address } = interfaceAddress(item)
+  if (family === 4) draft.addresses4.push(address)
+  else draft.addresses6.push(address)
 }
 
 function setKeepalive(peer: PeerDraft, value: string): void {
@@ -180,7 +198,7 @@ function missing(draft: Draft, lastLine: number): { line: number; reason: string
   }
   if (draft.peers.length === 0) say(lastLine, 'the file has no [Peer]')
   else if (draft.peers.every((peer) => peer.endpoint === undefined)) say(lastLine, 'no [Peer] has a valid Endpoint')
-  if (draft.peers.length > 0 && !draft.peers.some((peer) => peer.allowedIps.some((item) => item.includes('.')))) {
+  if (draft.peers.length > 0 && !draft.peers.some((peer) => peer.allowedIps.some((item) => !item.includes(':')))) {
     say(lastLine, 'no [Peer] has an IPv4 network in AllowedIPs: nothing would go through the tunnel')
   }
   const seen = new Set<string>()

@@ -1,32 +1,108 @@
 import { UserError } from '@vpn-gateway/config'
+import type { WireguardDevice } from '@vpn-gateway/kernel'
+import { readdir } from 'node:fs/promises'
+import { basename, dirname, extname, join } from 'node:path'
 import { readTunnelFile, type Tunnel } from './tunnel-file.ts'
 
-/** The tunnel file over time: a mounted secret is replaced under a running agent. */
+/** The gateway's tunnel files over time: a mounted secret is replaced under a running agent. One of them is in use. */
 export interface TunnelSource {
-  /** The last file that was valid. */
+  /** What the file in use held when it was last valid. */
   current(): Tunnel
-  /** Reads the file again and returns the last valid one. */
+  /** Name of the file in use. */
+  file(): string
+  /** Names of all files, in the order in which they take turns. */
+  files(): readonly string[]
+  /** Puts the next file to use, the first after the last. */
+  advance(): void
+  /** Reads the files again and returns what the one in use held when it was last valid. */
   reread(): Promise<Tunnel>
-  /** What is wrong with the file as it is now, one line each. */
+  /** What is wrong with the files as they are now, one line each. */
   problems(): readonly string[]
 }
 
-/** Reads the tunnel file; rejects with a `UserError` when it is wrong from the start. */
-export async function openTunnelFile(path: string): Promise<TunnelSource> {
-  let tunnel = await readTunnelFile(path)
+/**
+ * Reads the tunnel files; rejects with a `UserError` when one of them is wrong from the start. The one in use is the one
+ * that `held`, the device of an earlier process, was made by, else the first.
+ */
+export async function openTunnelFiles(path: string, held?: WireguardDevice): Promise<TunnelSource> {
+  const { tunnels: found, problems: wrong } = await readAll(path)
+  if (wrong.length > 0) throw new UserError(wrong)
+  let tunnels = found
   let problems: readonly string[] = []
+  let using = (held === undefined ? undefined : madeBy(held, tunnels)) ?? path
+
+  function current(): Tunnel {
+    const tunnel = tunnels.get(using) ?? tunnels.get(path)
+    if (tunnel === undefined) throw new Error(`${path}: was never read`)
+    return tunnel
+  }
+
   return {
-    current: () => tunnel,
+    current,
+    file: () => basename(using),
+    files: () => [...tunnels.keys()].map((name) => basename(name)),
+    advance() {
+      const names = [...tunnels.keys()]
+      using = names[(names.indexOf(using) + 1) % names.length] ?? path
+    },
     async reread() {
-      try {
-        tunnel = await readTunnelFile(path)
-        problems = []
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error
-        problems = error.problems
-      }
-      return tunnel
+      const last = tunnels
+      const now = await readAll(path, last)
+      tunnels = now.tunnels
+      problems = now.problems
+      if (!tunnels.has(using)) using = path
+      return current()
     },
     problems: () => problems,
   }
+}
+
+/** All files in their order. One that is wrong counts as what it last was; one that never was right is left out. */
+async function readAll(
+  path: string,
+  last: ReadonlyMap<string, Tunnel> = new Map(),
+): Promise<{ tunnels: Map<string, Tunnel>; problems: string[] }> {
+  const tunnels = new Map<string, Tunnel>()
+  const problems: string[] = []
+  for (const name of [path, ...(await furtherFiles(path))]) {
+    try {
+      tunnels.set(name, await readTunnelFile(name))
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      problems.push(...error.problems)
+      const before = last.get(name)
+      if (before !== undefined) tunnels.set(name, before)
+    }
+  }
+  return { tunnels, problems }
+}
+
+/** Beside `gateway-0.conf`: `gateway-0.1.conf`, `gateway-0.2.conf` and so on, by number. A secret has keys, no directories. */
+async function furtherFiles(path: string): Promise<string[]> {
+  const directory = dirname(path)
+  const extension = extname(path)
+  const stem = basename(path, extension)
+  const names = await readdir(directory).catch(() => [])
+  const numbered = names.flatMap((name) => {
+    if (!name.startsWith(`${stem}.`) || extname(name) !== extension) return []
+    const middle = name.slice(stem.length + 1, name.length - extension.length)
+    return /^[1-9]\d{0,3}$/.test(middle) ? [{ name, number: Number(middle) }] : []
+  })
+  return numbered.sort((a, b) => a.number - b.number).map(({ name }) => join(directory, name))
+}
+
+/** The file whose keys a device has, and whose endpoints, where it names addresses. */
+function madeBy(device: WireguardDevice, tunnels: ReadonlyMap<string, Tunnel>): string | undefined {
+  const held = new Map(device.peers.map(({ publicKey, endpoint }) => [publicKey, endpoint]))
+  const fitting = [...tunnels].filter(
+    ([, { publicKey, peers }]) =>
+      publicKey === device.publicKey && peers.length === held.size && peers.every((peer) => held.has(peer.publicKey)),
+  )
+  const exact = fitting.find(([, { peers }]) =>
+    peers.every(({ publicKey, endpoint }) => {
+      const address = held.get(publicKey)
+      return endpoint !== undefined && address !== undefined && address.includes(endpoint.host)
+    }),
+  )
+  return (exact ?? fitting[0])?.[0]
 }

@@ -18,7 +18,14 @@ export function desiredTunnel(
   world: World,
 ): Required<Pick<DesiredState, 'links' | 'wireguard' | 'addresses'>> {
   return {
-    links: [{ name: tunnelLink, kind: 'wireguard', mtu: tunnelMtu(system, tunnel), up: true }],
+    links: [
+      {
+        name: tunnelLink,
+        kind: world.implementation === 'kernel' ? 'wireguard' : 'tun',
+        mtu: tunnelMtu(system, tunnel),
+        up: true,
+      },
+    ],
     wireguard: [wireguardOf(tunnel, world)],
     addresses: tunnel.addresses4.map((address) => ({ dev: tunnelLink, address: `${address}/32`, family: 4 })),
   }

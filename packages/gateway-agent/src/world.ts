@@ -1,11 +1,13 @@
-import { rangeText, UserError, type System } from '@vpn-gateway/config'
+import { rangeText, readTextFile, UserError, type System } from '@vpn-gateway/config'
 import { listAddresses, listLinks, type Runner } from '@vpn-gateway/kernel'
 import { parseListen } from '@vpn-gateway/runtime'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { isIP } from 'node:net'
+import type { Implementation } from './implementation.ts'
+import type { HookAddress } from './forward-hook.ts'
+import type { LeasedPort } from './leases.ts'
 import type { GatewayOptions } from './options.ts'
 import { rangeMatcher } from './range.ts'
+import { kernelAddress } from './tunnel-value.ts'
 
 /** What the agent is told and finds out about the pod that it runs in. */
 export interface World {
@@ -19,29 +21,49 @@ export interface World {
   endpoints: ReadonlyMap<string, string>
   /** Addresses of the name servers that the pod itself uses. */
   nameServers: readonly string[]
+  /** What carries the tunnel. */
+  implementation: Implementation
   /** Whether the kernel has IPv6. */
   ipv6: boolean
+  /** Leased ports. */
+  leased: readonly LeasedPort[]
+  /** Where the hook of the forwards is reached; absent where there is none or its name was never resolved. */
+  hook?: HookAddress
 }
+
+/** Bytes; what comes after them is not read. */
+const longestResolvConf = 64 * 1024
 
 /** Addresses of the name servers in resolv.conf(5); none when the file is absent. */
 async function readNameServers(path = '/etc/resolv.conf'): Promise<string[]> {
-  const text = await readFile(path, 'utf8').catch(() => '')
-  const found = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? '')
-  return [...new Set(found.filter((address) => isIP(address) !== 0))]
+  return parseNameServers(await readTextFile(path, longestResolvConf).catch(() => ''))
+}
+
+/**
+ * Addresses of the name servers in the text of a resolv.conf(5), each once and as the kernel prints it, by which rules are
+ * compared. A link-local one may stand there with its link, `fe80::1%eth0`, which no rule takes.
+ */
+export function parseNameServers(text: string): string[] {
+  const found = [...text.matchAll(/^[ \t]*nameserver[ \t]+([^\s%]+)/gm)]
+  return [...new Set(found.flatMap((match) => kernelAddress(match[1] ?? '') ?? []))]
 }
 
 /** The world as it is now. */
 export async function worldOf(
   options: Pick<GatewayOptions, 'interface' | 'primary' | 'listen'>,
+  implementation: Implementation,
   endpoints: World['endpoints'],
+  forwarding: Pick<World, 'leased' | 'hook'>,
 ): Promise<World> {
   return {
     interface: options.interface,
     primary: options.primary,
     httpPort: parseListen(options.listen)?.port ?? 0,
     endpoints,
+    implementation,
     nameServers: await readNameServers(),
     ipv6: hasIpv6(),
+    ...forwarding,
   }
 }
 
@@ -50,12 +72,12 @@ function hasIpv6(): boolean {
   return existsSync('/proc/sys/net/ipv6')
 }
 
-/** Throws a `UserError` when an interface is absent or the pod's address on the gateway network is no gateway's. */
-export async function requireOwnAddress(
+/** The pod's address on the gateway network. Throws a `UserError` when an interface is absent or none is a gateway's. */
+export async function ownAddress(
   runner: Runner,
   system: System,
   names: Pick<GatewayOptions, 'interface' | 'primary'>,
-): Promise<void> {
+): Promise<string> {
   const [links, addresses] = await Promise.all([listLinks(runner), listAddresses(runner)])
   const absent = [names.interface, names.primary].filter((name) => !links.some((link) => link.name === name))
   if (absent.length > 0) {
@@ -65,7 +87,8 @@ export async function requireOwnAddress(
     .filter(({ dev, family }) => dev === names.interface && family === 4)
     .map(({ address }) => address.replace(/\/\d+$/, ''))
   const { gateways } = system.gatewayNetwork
-  if (held.some(rangeMatcher(gateways))) return
+  const own = held.find(rangeMatcher(gateways))
+  if (own !== undefined) return own
   const found = held.length === 0 ? 'has no IPv4 address' : `has ${held.join(', ')}`
   throw new UserError(
     `interface ${names.interface}: ${found}, expected one of gatewayNetwork.gateways, ${rangeText(gateways)}`,

@@ -14,7 +14,6 @@ const failure = (code: string) => Object.assign(new Error(`getaddrinfo ${code}`)
 async function started(host: string, answer: () => Promise<string[]>, known?: ReadonlyMap<string, string>) {
   const endpoints = createEndpoints({
     peers: () => [peer(host)],
-    suspect: () => false,
     onChange: () => {},
     log: silent,
     lookup: answer,
@@ -67,24 +66,45 @@ test('what the kernel holds from an earlier process serves without asking', asyn
   expect(endpoints.problems()).toEqual([])
 })
 
-test('while the tunnel is down the name is asked for again, and a new address is announced', async () => {
-  let answers = ['192.0.2.7']
-  let down = false
-  let announced = Promise.withResolvers<void>()
+/** Endpoints whose name has the addresses of `answers`, as they are at each question. */
+async function following(answers: string[]) {
   const endpoints = createEndpoints({
     peers: () => [peer('vpn.example')],
-    suspect: () => down,
-    onChange: () => announced.resolve(),
+    onChange: () => {},
     log: silent,
-    lookup: () => Promise.resolve(answers),
+    lookup: () => Promise.resolve([...answers]),
   })
-  await endpoints.start(new AbortController().signal)
-  await announced.promise
-  expect(endpoints.current().get('peer')).toBe('192.0.2.7:51820')
-  announced = Promise.withResolvers()
-  answers = ['192.0.2.8']
-  down = true
-  await announced.promise
-  expect(endpoints.current().get('peer')).toBe('192.0.2.8:51820')
-  await endpoints.stop(AbortSignal.timeout(1000))
+  expect(await endpoints.resolve()).toBe(true)
+  return { endpoints, at: () => endpoints.current().get('peer')?.replace(':51820', '') }
+}
+
+test('asked again, the name gives another address only when the one in use is gone', async () => {
+  const answers = ['192.0.2.7']
+  const { endpoints, at } = await following(answers)
+  answers.unshift('192.0.2.8')
+  expect(await endpoints.resolve()).toBe(false)
+  expect(at()).toBe('192.0.2.7')
+  answers.pop()
+  expect(await endpoints.resolve()).toBe(true)
+  expect(at()).toBe('192.0.2.8')
+})
+
+test('every address of a name has its turn, IPv6 not beside IPv4', async () => {
+  const { endpoints, at } = await following(['192.0.2.7', '2001:db8::7', '192.0.2.8', '192.0.2.9'])
+  expect(endpoints.alternatives()).toBe(2)
+  const turns = [at()]
+  while (endpoints.advance()) turns.push(at())
+  expect(turns).toEqual(['192.0.2.7', '192.0.2.8', '192.0.2.9'])
+  expect(endpoints.advance()).toBe(true)
+  endpoints.forgetTried()
+})
+
+test('a resolver that does not answer holds recovery up for seconds only', async () => {
+  const endpoints = createEndpoints({
+    peers: () => [peer('vpn.example')],
+    onChange: () => {},
+    log: silent,
+    lookup: () => new Promise(() => undefined),
+  })
+  expect(await endpoints.resolve()).toBe(false)
 })

@@ -13,7 +13,7 @@ const input: ReadinessInput = {
   state: 'up',
   health: initialHealth(0),
   silence: 0.4,
-  latestHandshake: 990,
+  latestHandshake: () => 990,
   now: 1000,
   problems: [],
 }
@@ -35,7 +35,7 @@ describe('readiness', () => {
       'no handshake: the endpoint is silent',
       {
         state: 'down',
-        latestHandshake: 0,
+        latestHandshake: () => 0,
         silence: undefined,
         health: failing,
         problems: ['resolving endpoint a: ENOTFOUND'],
@@ -50,7 +50,7 @@ describe('readiness', () => {
     ],
     [
       'an old handshake',
-      { state: 'down', latestHandshake: 700 },
+      { state: 'down', latestHandshake: () => 700 },
       { state: 'unready', reasons: ['tunnel down: the last handshake was 300 s ago'] },
     ],
     [
@@ -76,11 +76,15 @@ test('the tunnel status holds no secret', () => {
   const tunnel = parseTunnelFile(text, 'provider.conf')
   const status = tunnelStatus({
     tunnel,
+    implementation: 'kernel',
+    file: 'gateway-0.conf',
+    files: ['gateway-0.conf'],
     mtu: 1380,
     state: 'up',
     health: failing,
     silence: 1.23456,
     now: 1000,
+    exit: { address: '203.0.113.7', at: 990.5 },
     device: {
       name: 'wg0',
       listenPort: 1,
@@ -100,6 +104,8 @@ test('the tunnel status holds no secret', () => {
   expect(status).toMatchObject({
     publicKey: tunnel.publicKey,
     silenceSeconds: 1.235,
+    exitAddress: '203.0.113.7',
+    exitAddressAt: 990,
     peers: [{ publicKey: 'peer', endpoint: '192.0.2.1:1', handshakeAgeSeconds: 10, receivedBytes: 5, sentBytes: 6 }],
   })
   expect(JSON.stringify(status)).not.toContain('secret')

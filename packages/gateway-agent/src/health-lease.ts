@@ -1,0 +1,89 @@
+/**
+ * How routers learn whether this gateway's tunnel carries traffic: they ping an address that the pod has only while it
+ * does, for a lifetime that this agent renews. The kernel answers, so a busy or restarting agent is not taken for a dead
+ * gateway: packets flow without it. A dead agent's word holds until the lifetime ends; a pod that has just come up, before
+ * any of its rules stand, has no such address.
+ */
+import { CommandError, type Runner } from '@vpn-gateway/kernel'
+import type { Component, Log } from '@vpn-gateway/runtime'
+
+/** Seconds that the address lasts without hearing of the agent: a restart with a slow start in between. */
+const lifetime = 30
+/** Milliseconds between two renewals; two may fail. */
+const renewEvery = 10_000
+
+export interface HealthLeaseOptions {
+  runner: Runner
+  /** Link on the gateway network. */
+  dev: string
+  /** What routers ping. */
+  address: string
+  /** Whether the tunnel carries traffic. */
+  healthy: () => boolean
+  log: Log
+}
+
+/** The component that holds the address while the tunnel carries traffic and gives it up when it does not. */
+export interface HealthLease extends Component {
+  /** Makes the kernel's answer fit the tunnel's state now. */
+  update(): void
+}
+
+/** Makes the lease; nothing is held before it is started and the tunnel is found healthy. */
+export function createHealthLease({ runner, dev, address, healthy, log }: HealthLeaseOptions): HealthLease {
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> | undefined
+  let again = false
+  let stopped = true
+
+  async function hold(held: boolean): Promise<void> {
+    try {
+      await runner.run({ argv: leaseCommand(dev, address, held) })
+    } catch (error) {
+      // Given up before it was held.
+      if (!held && error instanceof CommandError && error.kind !== 'not-permitted') return
+      log.warn(
+        { error: error instanceof Error ? error.message : String(error) },
+        'routers cannot be told of the tunnel',
+      )
+    }
+  }
+
+  function update(): void {
+    if (stopped) return
+    if (running !== undefined) {
+      again = true
+      return
+    }
+    running = hold(healthy()).finally(() => {
+      running = undefined
+      const changed = again
+      again = false
+      if (changed) update()
+    })
+  }
+
+  return {
+    name: 'health-lease',
+    async start() {
+      stopped = false
+      // One that was restarted holds its address still: only a tunnel that is found down takes it away.
+      if (healthy()) update()
+      timer = setInterval(() => healthy() && update(), renewEvery)
+    },
+    async stop() {
+      stopped = true
+      clearInterval(timer)
+      await running
+      await hold(false)
+    },
+    update,
+  }
+}
+
+/** ip-address(8); of link scope, so that nothing else takes it for a source. */
+function leaseCommand(dev: string, address: string, held: boolean): [string, ...string[]] {
+  if (!held) return ['ip', 'address', 'del', `${address}/32`, 'dev', dev]
+  const life = ['valid_lft', String(lifetime), 'preferred_lft', String(lifetime)]
+  return ['ip', 'address', 'replace', `${address}/32`, 'dev', dev, 'scope', 'link', ...life]
+}
