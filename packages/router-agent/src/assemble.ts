@@ -1,29 +1,48 @@
 import type { Runner } from '@vpn-gateway/kernel'
 import { createReconciler } from '@vpn-gateway/reconcile'
-import type { AgentParts, Log, Registry } from '@vpn-gateway/runtime'
+import { processorTicks, type AgentParts, type Log, type Registry } from '@vpn-gateway/runtime'
+import { createCheckerWatch } from './checker-watch.ts'
 import { createConntrackdDaemon } from './conntrackd-daemon.ts'
+import { createConntrackdWatch } from './conntrackd-watch.ts'
 import { desired, owner } from './desired.ts'
 import { createGateways } from './gateways.ts'
 import { createHealthLoop } from './health.ts'
+import { createIpvsResync } from './ipvs-resync.ts'
 import { createIpvsView } from './ipvs.ts'
 import { createKeepalivedDaemon } from './keepalived-daemon.ts'
 import { createRouterMetrics } from './metrics.ts'
+import { createOrphanWatch } from './orphans.ts'
+import { createPeers } from './peers.ts'
 import { createRole } from './role.ts'
 import type { Router } from './router.ts'
 import { routerRoutes } from './routes.ts'
 import { createStaleServers } from './stale-servers.ts'
-import { createStatus } from './status.ts'
-import { createVrrp } from './vrrp.ts'
+import { createStatus, isLeaderless } from './status.ts'
+import { createSystemWatch } from './system-watch.ts'
+import { createVipLease } from './vip-lease.ts'
+import { createVrrp, holdsVirtualAddress } from './vrrp.ts'
 import { hasIpv6, type World } from './world.ts'
+import { createYield } from './yield.ts'
+
+export interface AssembleOptions {
+  /** Path of the system file. */
+  config: string
+  runner: Runner
+  runDir: string
+  log: Log
+  registry: Registry
+}
 
 /** Puts the router's parts together. News runs one way: keepalived and IPVS → role → worth, conntrackd, desired state. */
-export function assemble(
-  router: Router,
-  { runner, runDir, log, registry }: { runner: Runner; runDir: string; log: Log; registry: Registry },
-): AgentParts {
+export function assemble(router: Router, { config, runner, runDir, log, registry }: AssembleOptions): AgentParts {
   const daemonOptions = { router, runner, runDir, log }
   const ipv6 = hasIpv6()
-  const world = (): World => ({ live: ipvs.live(), orphans: role.orphans(), ipv6 })
+  const world = (): World => ({
+    live: ipvs.live(),
+    inService: ipvs.realServers().length,
+    orphans: role.orphans(),
+    ipv6,
+  })
 
   const reconciler = createReconciler({
     name: 'reconciler',
@@ -36,11 +55,22 @@ export function assemble(
   const ipvs = createIpvsView(() => {
     reconciler.trigger('gateways')
     role.weigh()
+    yields.look()
   })
   const conntrackd = createConntrackdDaemon(daemonOptions)
+  const conntrackdWatch = createConntrackdWatch({
+    ask: () => conntrackd.stats(),
+    ticks: async () => (conntrackd.daemon.pid === undefined ? undefined : processorTicks(conntrackd.daemon.pid)),
+    running: () => conntrackd.daemon.state === 'running',
+    restart: () => conntrackd.daemon.kill(),
+    log,
+  })
   const role = createRole({
     router,
+    wasActive: holdsVirtualAddress(router),
     liveGateways: () => ipvs.live().size,
+    prepared: () => status.prepared(),
+    yields: () => yields.reason() !== undefined,
     tell: (state) => conntrackd.enter(state),
     onChange: () => reconciler.trigger('role'),
     log,
@@ -50,8 +80,29 @@ export function assemble(
     log,
     onTransition(transition) {
       role.entered(transition)
+      lease.update()
       metrics.transition(transition)
     },
+  })
+  const lease = createVipLease({ router, runner, vrrp, log })
+  const resync = createIpvsResync({ router, log })
+  const peers = createPeers({
+    router,
+    missing: () => isLeaderless(status.standing(), peers.current().values()),
+    onRound() {
+      yields.look()
+      role.weigh()
+      resync.look(vrrp.state() === 'MASTER' && vrrp.holdsVip(), peers.current().values())
+    },
+    log,
+  })
+  const yields = createYield({
+    router,
+    runner,
+    own: () => status.standing(),
+    peers: () => peers.current().values(),
+    onChange: () => role.weigh(),
+    log,
   })
   const keepalived = createKeepalivedDaemon({
     ...daemonOptions,
@@ -63,6 +114,11 @@ export function assemble(
     },
     onChecker: () => staleServers.checkerStarted(),
   })
+  const checkerWatch = createCheckerWatch({
+    pidFile: router.paths.keepalived.pidFiles.checkers,
+    running: () => keepalived.daemon.state === 'running',
+    log,
+  })
   const inService = () => ipvs.realServers().map(({ address }) => address)
   const gateways = createGateways({ router, inService, log, onWeight: () => ipvs.refresh() })
   const staleServers = createStaleServers({
@@ -73,17 +129,66 @@ export function assemble(
     stateOf: (gateway) => gateways.states().get(gateway),
     onRemoved: () => ipvs.refresh(),
   })
-  const status = createStatus({ router, reconciler, keepalived, conntrackd, vrrp, ipvs, gateways, world })
+  const systemWatch = createSystemWatch({
+    router,
+    path: config,
+    async apply() {
+      await Promise.all([keepalived.reload(), conntrackd.reload()])
+      reconciler.trigger('system file')
+    },
+    log,
+  })
+  const status = createStatus({
+    router,
+    reconciler,
+    keepalived,
+    conntrackd,
+    conntrackdWatch,
+    checkerWatch,
+    vrrp,
+    lease,
+    peers,
+    yields,
+    resync,
+    systemWatch,
+    ipvs,
+    gateways,
+    world,
+  })
   const health = createHealthLoop(() => status.look(), log)
+  const orphanWatch = createOrphanWatch(runner, log)
   const metrics = createRouterMetrics(registry, {
     router,
     vrrp,
     daemons: [keepalived.daemon, conntrackd.daemon],
-    conntrackd: () => conntrackd.stats(),
+    orphans: () => orphanWatch.counts(),
+    keepalived: () => keepalived.data(),
+    conntrackd: () => conntrackdWatch.latest(),
   })
   return {
     // keepalived last, so that it goes first: the VIP is handed over while everything else still works.
-    components: [ipvs, reconciler, conntrackd, role, vrrp, health, gateways, keepalived],
-    http: { readiness: () => status.readiness(), status: () => status.overview(), routes: routerRoutes(status) },
+    components: [
+      ipvs,
+      reconciler,
+      orphanWatch,
+      conntrackd,
+      conntrackdWatch,
+      role,
+      vrrp,
+      health,
+      gateways,
+      lease,
+      resync,
+      keepalived,
+      checkerWatch,
+      peers,
+      systemWatch,
+    ],
+    http: {
+      readiness: () => status.readiness(),
+      alive: () => status.alive(),
+      status: () => status.overview(),
+      routes: routerRoutes(status, peers),
+    },
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { CommandError, type Runner } from '@vpn-gateway/kernel'
 import { superviseDaemon, type Component, type Log, type LogLine, type SupervisedDaemon } from '@vpn-gateway/runtime'
 import { parseConntrackdStats, type ConntrackdStats } from './conntrackd-stats.ts'
@@ -9,11 +10,17 @@ import type { VrrpState } from './vrrp.ts'
 export interface ConntrackdDaemon extends Component {
   readonly daemon: SupervisedDaemon
   problems(): string[]
+  /** Writes its file anew and starts it anew if it differs; rejects with conntrackd's own words when it refuses it. */
+  reload(): Promise<void>
   /** Tells conntrackd what this router has become. */
   enter(state: VrrpState): Promise<void>
   /** Its counters; undefined while it does not answer. */
   stats(): Promise<ConntrackdStats | undefined>
 }
+
+/** Milliseconds that a daemon which was started anew may take until it answers, and between two looks. */
+const answersWithin = 10_000
+const lookEvery = 250
 
 export function createConntrackdDaemon({
   router,
@@ -26,17 +33,20 @@ export function createConntrackdDaemon({
   runner: Runner
   log: Log
 }): ConntrackdDaemon {
-  const { config } = router.paths.conntrackd
+  const { config, lock, socket } = router.paths.conntrackd
   let changed = false
+  let last: VrrpState | undefined
   const daemon = superviseDaemon({
     name: 'conntrackd',
     argv: ['conntrackd', '-C', config],
     runDir,
+    leftovers: [lock, socket],
     log,
     parseLine: parseConntrackdLine,
     onStart(how) {
       // It reads its file only once. The kernel's table stays, and the new one asks the other router for the rest.
       if (how === 'adopted' && changed) daemon.signal('SIGTERM')
+      if (how === 'started' && last !== undefined) void tellAnew(last)
     },
   })
 
@@ -51,6 +61,35 @@ export function createConntrackdDaemon({
     }
   }
 
+  async function stats(): Promise<ConntrackdStats | undefined> {
+    try {
+      return parseConntrackdStats(await runner.run({ argv: ['conntrackd', '-C', config, '-s'], timeoutMs: 2000 }))
+    } catch {
+      return undefined
+    }
+  }
+
+  async function enter(state: VrrpState): Promise<void> {
+    last = state
+    if (state === 'MASTER') {
+      // Entries that the other router injected are unknown to this one's cache, since they made no event here: -R reads
+      // the kernel's table, -B sends what it found, should somebody be listening.
+      await tell('-R')
+      await tell('-B')
+    } else if (state === 'BACKUP') {
+      // What the other router knows and this one may have missed. Never -t: it wipes injected entries a minute later.
+      await tell('-n')
+    }
+  }
+
+  /** What happened while it did not run, it has told nobody and heard from nobody. */
+  async function tellAnew(state: VrrpState): Promise<void> {
+    for (let looks = 0; looks < answersWithin / lookEvery && daemon.state !== 'stopped'; looks += 1) {
+      if ((await stats()) !== undefined) return enter(state)
+      await delay(lookEvery)
+    }
+  }
+
   return {
     name: 'conntrackd',
     daemon,
@@ -59,28 +98,17 @@ export function createConntrackdDaemon({
       await daemon.start(signal)
     },
     stop: (deadline) => daemon.stop(deadline),
+    async reload() {
+      if (!(await writeConntrackdConfig(runner, config, renderConntrackd(router)))) return
+      log.info('conntrackd is started anew with its changed configuration')
+      daemon.signal('SIGTERM')
+    },
     problems: () =>
       daemon.state === 'running'
         ? []
         : [`conntrackd is ${daemon.state}${daemon.lastExit === undefined ? '' : ` (${daemon.lastExit})`}`],
-    async enter(state) {
-      if (state === 'MASTER') {
-        // Entries that the other router injected are unknown to this one's cache, since they made no event here: -R reads
-        // the kernel's table, -B sends what it found, should somebody be listening.
-        await tell('-R')
-        await tell('-B')
-      } else if (state === 'BACKUP') {
-        // What the other router knows and this one may have missed. Never -t: it wipes injected entries a minute later.
-        await tell('-n')
-      }
-    },
-    async stats() {
-      try {
-        return parseConntrackdStats(await runner.run({ argv: ['conntrackd', '-C', config, '-s'], timeoutMs: 2000 }))
-      } catch {
-        return undefined
-      }
-    },
+    enter,
+    stats,
   }
 }
 

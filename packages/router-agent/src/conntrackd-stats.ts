@@ -37,7 +37,7 @@ export function parseConntrackdStats(text: string): ConntrackdStats {
   }
   const lines = (name: string) => sections.get(name) ?? []
   const counted = (name: string, what: string): number => {
-    const found = lines(name).flatMap((line) => new RegExp(`(\\d+) ${what}(?:\\s|$)`).exec(line)?.[1] ?? [])
+    const found = lines(name).flatMap((line) => new RegExp(`(?<!\\d)(\\d+) ${what}(?:\\s|$)`).exec(line)?.[1] ?? [])
     return Number(found[0] ?? 0)
   }
   const cache = lines('cache internal')

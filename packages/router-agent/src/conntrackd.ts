@@ -4,15 +4,16 @@
  */
 import { conntrackSync, type Router } from './router.ts'
 
-/** Renders conntrackd.conf(5) for two routers. */
+/** Renders conntrackd.conf(5), the same for two routers and for more. */
 export function renderConntrackd(router: Router): string {
   const { name, plan, syncLink, syncAddress, paths } = router
   const { socket, lock, log } = paths.conntrackd
   return `# Rendered by router-agent for ${name}; it is replaced whenever the system file changes.
 
 Sync {
-    # Acknowledged and repeated when lost; for two routers.
-    Mode FTFW {
+    # Said once, to whoever listens. A mode that repeats what was not acknowledged (FTFW) would repeat, when a cut heals,
+    # what the router that was cut off deleted meanwhile: every flow, as IPVS lost the gateways there.
+    Mode NOTRACK {
         # What the other router says goes straight into the kernel: at a takeover there is nothing left to commit.
         DisableExternalCache on
         # A router that starts asks the other for all that it knows.
@@ -31,7 +32,7 @@ Sync {
 
 General {
     HashSize 32768
-    # Twice what the kernel's table may hold: dead entries are kept until the other side has acknowledged them.
+    # Twice what the kernel's table may hold.
     HashLimit 524288
     Systemd off
     LogFile ${log}

@@ -7,11 +7,19 @@
  */
 import { rangeText, refusedDestinations } from '@vpn-gateway/config'
 import type { IptablesSpec, NftTable } from '@vpn-gateway/kernel'
-import { conntrackSync, flowMark, ipvsSync, type Router } from './router.ts'
+import { destinationMask, flowServices, hasSticky, stickyMark, type FlowService } from './flow-services.ts'
+import { conntrackSync, flowMark, ipvsSync, routerPort, type Router } from './router.ts'
 import type { World } from './world.ts'
 
 const refuse = '-j REJECT --reject-with icmp-admin-prohibited'
-const mark = `0x${flowMark.toString(16)}`
+const hex = (mark: number) => `0x${mark.toString(16)}`
+const mark = hex(flowMark)
+
+/** How a rule matches the mark of a flow: that of ordinary ones, and all of the sticky ones if there are any. */
+function markMatches(router: Router): string[] {
+  const sticky = `-m mark --mark ${hex(stickyMark.mark)}/${hex(stickyMark.mask)}`
+  return [`-m mark --mark ${mark}`, ...(hasSticky(router) ? [sticky] : [])]
+}
 
 /** All iptables tables, the filters first: nothing else is set where they could not be. */
 export function desiredFirewall(router: Router, world: World): IptablesSpec[] {
@@ -28,7 +36,6 @@ function filter4(router: Router): IptablesSpec {
       'VG-INPUT': [...gatewayNetworkInput(router), ...routerNetworkInput(router)],
       'VG-FORWARD': [
         `-i ${link} -o ${link} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
-        // With nf_conntrack_tcp_loose=0 this is also TCP that goes on without this router having seen its beginning.
         '-m conntrack --ctstate INVALID -j DROP',
         `-i ${link} -o ${link} -m iprange --src-range ${rangeText(system.gatewayNetwork.clients)} -j VG-CLIENTS`,
       ],
@@ -40,17 +47,21 @@ function filter4(router: Router): IptablesSpec {
         '-j ACCEPT',
       ],
       // Without the link IPVS would look a gateway up in the main table and use the pod network.
-      'VG-OUTPUT': [`! -o ${link} -m mark --mark ${mark} -j DROP`],
+      'VG-OUTPUT': markMatches(router).map((match) => `! -o ${link} ${match} -j DROP`),
     },
     jumps: { INPUT: 'VG-INPUT', FORWARD: 'VG-FORWARD', OUTPUT: 'VG-OUTPUT' },
   }
 }
 
-/** Client flows on their way to IPVS, answers to health checks, ping. */
-function gatewayNetworkInput({ link }: Router): string[] {
+/** Client flows on their way to IPVS, answers to health checks, other routers' questions, ping. */
+function gatewayNetworkInput(router: Router): string[] {
+  const { link, system } = router
+  const routers = rangeText(system.gatewayNetwork.routers)
   return [
-    `-i ${link} -m mark --mark ${mark} -j ACCEPT`,
+    ...markMatches(router).map((match) => `-i ${link} ${match} -j ACCEPT`),
     `-i ${link} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+    // Routers ask each other how they stand.
+    `-i ${link} -p tcp -m iprange --src-range ${routers} -m tcp --dport ${routerPort} -j ACCEPT`,
     `-i ${link} -p icmp -m icmp --icmp-type 8 -j ACCEPT`,
     `-i ${link} ${refuse}`,
   ]
@@ -60,18 +71,26 @@ function gatewayNetworkInput({ link }: Router): string[] {
  * Adverts and state of the other routers, by multicast group. VRRP and IGMP go by their groups rather than by protocol:
  * how iptables-save prints those depends on whether the image has /etc/protocols.
  */
-function routerNetworkInput({ syncLink, syncSubnet }: Router): string[] {
+function routerNetworkInput(router: Router): string[] {
+  const { syncLink, syncSubnet } = router
   const from = `-s ${syncSubnet}`
   const sync = ({ group, port }: { group: string; port: number }) =>
     `${from} -d ${group}/32 -i ${syncLink} -p udp -m udp --dport ${port} -j ACCEPT`
   return [
-    `${from} -d 224.0.0.18/32 -i ${syncLink} -j ACCEPT`,
+    advertsRule(router),
     sync(ipvsSync),
     sync(conntrackSync),
     `-d 224.0.0.1/32 -i ${syncLink} -j ACCEPT`,
+    `${from} -i ${syncLink} -p tcp -m tcp --dport ${routerPort} -j ACCEPT`,
+    `-i ${syncLink} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
     `${from} -i ${syncLink} -p icmp -m icmp --icmp-type 8 -j ACCEPT`,
     `-i ${syncLink} -j DROP`,
   ]
+}
+
+/** The rule that lets VRRP's adverts in; its counter tells whether they come. */
+export function advertsRule({ syncLink, syncSubnet }: Pick<Router, 'syncLink' | 'syncSubnet'>): string {
+  return `-s ${syncSubnet} -d 224.0.0.18/32 -i ${syncLink} -j ACCEPT`
 }
 
 /** Neither network carries IPv6: what somebody sends nevertheless goes nowhere. */
@@ -86,7 +105,8 @@ function filter6({ link, syncLink }: Router): IptablesSpec {
 }
 
 /** Marks what IPVS carries: TCP, UDP, and ICMP errors about such flows, which IPVS finds by the packet inside them. */
-function mangle({ system, plan, link }: Router): IptablesSpec {
+function mangle(router: Router): IptablesSpec {
+  const { system, plan, link } = router
   const clients = `-m iprange --src-range ${rangeText(system.gatewayNetwork.clients)}`
   const flow = (protocol: string, state = '') =>
     `! -d ${plan.onLink} -i ${link} -p ${protocol} ${clients} ${state}-j MARK --set-xmark ${mark}/0xffffffff`
@@ -95,31 +115,79 @@ function mangle({ system, plan, link }: Router): IptablesSpec {
     table: 'mangle',
     policies: {},
     chains: {
-      'VG-PREROUTING': [flow('tcp'), flow('udp'), flow('icmp', '-m conntrack --ctstate RELATED ')],
+      'VG-PREROUTING': [
+        flow('tcp'),
+        flow('udp'),
+        flow('icmp', '-m conntrack --ctstate RELATED '),
+        ...flowServices(router).flatMap((service) => stickyMarking(service, link)),
+      ],
+      ...destinationChains(router),
     },
     jumps: { PREROUTING: 'VG-PREROUTING' },
   }
+}
+
+const setMark = (to: number) => `-j MARK --set-xmark ${hex(to)}/0xffffffff`
+const destinationChain = (name: string) => `VG-${name.toUpperCase()}`
+
+/** Gives what is marked already, and comes from the service's clients, the mark of that service. */
+function stickyMarking({ name, marks, sticky }: FlowService, link: string): string[] {
+  if (sticky === undefined) return []
+  const [first = flowMark] = marks
+  const target = marks.length === 1 ? setMark(first) : `-j ${destinationChain(name)}`
+  return [`-i ${link} -m mark --mark ${mark} -m iprange --src-range ${rangeText(sticky.clients)} ${target}`]
+}
+
+/** Chains that choose a mark by the last bits of the destination, whose mask need not be a prefix. */
+function destinationChains(router: Router): Record<string, string[]> {
+  return Object.fromEntries(
+    flowServices(router)
+      .filter(({ marks }) => marks.length > 1)
+      .map(({ name, marks }) => [
+        destinationChain(name),
+        marks.map((each, bits) => `-d 0.0.0.${bits}/0.0.0.${destinationMask} ${setMark(each)}`),
+      ]),
+  )
 }
 
 /** Name of the nftables table of what is left behind IPVS. */
 export const orphanTable = 'vpn_gateway_orphans'
 
 /**
- * IPVS hooks the input chain at 98 and 99. What is still there at 150 belongs to no flow and starts none, or has no live
- * gateway. iptables' own filter table is at 0 and would see everything.
+ * IPVS hooks the input chain at 98 and 99. What is still there at 150 belongs to no flow and starts none. iptables' own
+ * filter table is at 0 and would see everything.
+ *
+ * Packets on their way to IPVS count as local, so that the kernel would send an ICMP error about one from the address on
+ * the Internet that it was sent to, and does not, that being no address of its own (icmp_send, ip_route_output_key): a TCP
+ * reset arrives, UDP hears nothing. Without any live gateway IPVS drops for the same reason what nobody hears of: then
+ * all is refused before it is routed, just after its mark, where errors come from this router's own address.
  */
-export function desiredOrphans({ link }: Router, { orphans }: World): NftTable {
-  const orphan = `\t\tiifname "${link}" meta mark 0x0000000${flowMark}`
-  const verdicts =
-    orphans === 'reset'
-      ? [
-          `${orphan} meta l4proto tcp counter reject with tcp reset`,
-          `${orphan} counter reject with icmp admin-prohibited`,
-        ]
-      : [`${orphan} counter drop`]
+export function desiredOrphans(router: Router, { orphans, inService }: World): NftTable {
+  const long = (value: number) => `0x${value.toString(16).padStart(8, '0')}`
+  const { mark: first, mask } = stickyMark
+  const marks = [long(flowMark), ...(hasSticky(router) ? [`${long(first)}-${long(first + (0xffffffff - mask))}`] : [])]
+  const each = (verdict: string) => marks.map((marked) => `\t\tiifname "${router.link}" meta mark ${marked} ${verdict}`)
+  const reset = each('meta l4proto tcp counter reject with tcp reset')
+  const verdicts = orphans === 'reset' ? [...reset, ...each('counter drop')] : each('counter drop')
   return {
     family: 'ip',
     name: orphanTable,
-    body: ['\tchain late {', '\t\ttype filter hook input priority 150; policy accept;', ...verdicts, '\t}'].join('\n'),
+    body: [
+      ...(orphans === 'reset' && inService === 0
+        ? [
+            '\tchain early {',
+            '\t\ttype filter hook prerouting priority -130; policy accept;',
+            ...reset,
+            // Of the codes there are, host-unreachable would not be reported to a connected UDP socket (icmp_err_convert).
+            ...each('counter reject with icmp admin-prohibited'),
+            '\t}',
+            '',
+          ]
+        : []),
+      '\tchain late {',
+      '\t\ttype filter hook input priority 150; policy accept;',
+      ...verdicts,
+      '\t}',
+    ].join('\n'),
   }
 }

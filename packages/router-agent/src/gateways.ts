@@ -3,8 +3,9 @@
  * its readiness, and is granted by a weight of 0: flows that it has go on.
  */
 import { writeFile } from 'node:fs/promises'
-import { Agent, get } from 'node:http'
+import { Agent } from 'node:http'
 import type { Component, Log } from '@vpn-gateway/runtime'
+import { getText } from './http-get.ts'
 import { gatewayPort, weightOf, type Router } from './router.ts'
 
 export type GatewayState = 'ready' | 'draining' | 'unready' | 'silent'
@@ -24,8 +25,6 @@ export interface GatewaysOptions {
 
 const askEvery = 2000
 const answerWithin = 900
-/** Bytes; an answer is a state and a few reasons. */
-const longestAnswer = 64 * 1024
 
 export function createGateways({ router, inService, log, onWeight }: GatewaysOptions): Gateways {
   const agent = new Agent({ keepAlive: true, maxSockets: 2, maxFreeSockets: 1 })
@@ -77,26 +76,9 @@ export function createGateways({ router, inService, log, onWeight }: GatewaysOpt
 }
 
 /** Asks one gateway's /readyz, whose body says the state whatever the code. */
-function readState(agent: Agent, host: string): Promise<GatewayState> {
-  return new Promise((resolve) => {
-    const request = get({ host, port: gatewayPort, path: '/readyz', agent, timeout: answerWithin }, (response) => {
-      let text = ''
-      response.setEncoding('utf8')
-      response.on('data', (part: string) => {
-        text += part
-        if (text.length > longestAnswer) request.destroy()
-      })
-      response.on('end', () => resolve(parseState(text)))
-      response.on('error', () => resolve('silent'))
-    })
-    // `timeout` of a request is of idleness and only an event.
-    const late = setTimeout(() => request.destroy(), answerWithin)
-    request.on('error', () => resolve('silent'))
-    request.on('close', () => {
-      clearTimeout(late)
-      resolve('silent')
-    })
-  })
+async function readState(agent: Agent, host: string): Promise<GatewayState> {
+  const text = await getText({ agent, host, port: gatewayPort, path: '/readyz', within: answerWithin })
+  return text === undefined ? 'silent' : parseState(text)
 }
 
 /** State in the answer of /readyz; an answer that says something else counts as none. */

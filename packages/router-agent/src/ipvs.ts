@@ -11,6 +11,8 @@ export interface IpvsView extends Component {
   live(): ReadonlyMap<string, number>
   /** Reads again soon; for whoever heard that something changed. */
   refresh(): void
+  /** Unix seconds of the last reading; undefined before the first. */
+  readAt(): number | undefined
 }
 
 /** Milliseconds between two readings when nobody heard of a change: FIFO lines can be lost. */
@@ -22,6 +24,7 @@ const debounce = 50
 export function createIpvsView(onLive: () => void): IpvsView {
   let servers: readonly RealServer[] = []
   let live: ReadonlyMap<string, number> = new Map()
+  let readAt: number | undefined
   let timer: NodeJS.Timeout | undefined
   let stopped = true
 
@@ -31,10 +34,12 @@ export function createIpvsView(onLive: () => void): IpvsView {
   }
 
   async function read(): Promise<void> {
-    servers = clientService(await readIpvs().catch(() => undefined))?.realServers ?? []
-    const now = liveServers(servers)
-    const changed = !isDeepStrictEqual(now, live)
+    const found = clientService(await readIpvs().catch(() => undefined))?.realServers ?? []
+    const now = liveServers(found)
+    const changed = !isDeepStrictEqual(now, live) || found.length !== servers.length
+    servers = found
     live = now
+    readAt = Date.now() / 1000
     if (changed) onLive()
     schedule(pollEvery)
   }
@@ -51,6 +56,7 @@ export function createIpvsView(onLive: () => void): IpvsView {
     },
     realServers: () => servers,
     live: () => live,
+    readAt: () => readAt,
     refresh: () => schedule(debounce),
   }
 }

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import type { Runner } from '@vpn-gateway/kernel'
 import {
+  inRealTime,
   readFifo,
   superviseDaemon,
   type Component,
@@ -9,8 +10,9 @@ import {
   type SupervisedDaemon,
 } from '@vpn-gateway/runtime'
 import { writeKeepalivedConfig } from './daemon-config.ts'
+import { createKeepalivedDump, type KeepalivedData } from './keepalived-data.ts'
 import { causeInKeepalivedLine, parseKeepalivedLine } from './keepalived-log.ts'
-import { renderKeepalived } from './keepalived.ts'
+import { renderKeepalived, vrrpInstance } from './keepalived.ts'
 import type { Router } from './router.ts'
 import type { VrrpCause } from './vrrp.ts'
 
@@ -19,6 +21,10 @@ export interface KeepalivedDaemon extends Component {
   readonly daemon: SupervisedDaemon
   /** What is wrong with its processes, one line each; empty when all of them live. */
   problems(): Promise<string[]>
+  /** Writes its file anew and has it read in place if it differs; rejects with keepalived's own words when it refuses it. */
+  reload(): Promise<void>
+  /** What its VRRP process said of itself last; undefined when it does not answer. */
+  data(): KeepalivedData | undefined
 }
 
 export interface KeepalivedOptions {
@@ -34,18 +40,31 @@ export interface KeepalivedOptions {
   onChecker: () => void
 }
 
+/**
+ * Real-time priority of all of its processes: adverts must leave on time while the machine is busy, and no gateway may seem
+ * dead because there was no time to ask. conntrackd has a lower one. Its own options for that are not used, see ADR 17.
+ */
+const priority = 50
+
+/** Milliseconds after its start in which keepalived gets no signal but the supervisor's. */
+const signalAfter = 2500
+
 export function createKeepalivedDaemon(options: KeepalivedOptions): KeepalivedDaemon {
   const { router, runDir, runner, log } = options
-  const { config, pidFiles, lvsFifo, trackFile, worthFile } = router.paths.keepalived
+  const { config, pidFiles, lvsFifo, trackFile, worthFile, dumpFile } = router.paths.keepalived
   let changed = false
   let fifo: Fifo | undefined
+  let startedAt = Infinity
   const daemon = superviseDaemon({
     name: 'keepalived',
     // -I: IPVS keeps its table when keepalived ends. Otherwise flows that still arrive would be orphans, and be reset,
     // while the other router is taking over.
-    argv: ['keepalived', '-n', '-l', '-D', '-I', '-f', config, ...pidArguments(pidFiles)],
+    argv: inRealTime(priority, ['keepalived', '-n', '-l', '-D', '-I', '-f', config, ...pidArguments(pidFiles)]),
     runDir,
+    leftovers: Object.values(pidFiles),
     log,
+    // Where it writes its dump: a directory of its own rather than everybody's.
+    env: { TMPDIR: runDir },
     parseLine(line) {
       const cause = causeInKeepalivedLine(line)
       if (cause !== undefined) options.onCause(cause)
@@ -53,6 +72,7 @@ export function createKeepalivedDaemon(options: KeepalivedOptions): KeepalivedDa
       return parseKeepalivedLine(line)
     },
     onStart(how) {
+      startedAt = performance.now()
       options.onStart(how)
       if (how === 'adopted' && changed) {
         log.info('keepalived reloads its changed configuration')
@@ -60,17 +80,36 @@ export function createKeepalivedDaemon(options: KeepalivedOptions): KeepalivedDa
       }
     },
   })
+  const dump = createKeepalivedDump({
+    path: dumpFile,
+    instance: vrrpInstance,
+    // A process that is just starting has no handler yet, and the signal would end it.
+    signal: (number) => performance.now() - startedAt > signalAfter && daemon.signal(number),
+  })
+  /** True if the file differed. */
+  async function write(): Promise<boolean> {
+    // It reads them when it starts; what an earlier agent wrote still stands.
+    await Promise.all([...router.plan.gatewayAddresses.map(trackFile), worthFile].map(createNumberFile))
+    return writeKeepalivedConfig(runner, config, renderKeepalived(router))
+  }
+
   return {
     name: 'keepalived',
     daemon,
+    async reload() {
+      if (!(await write())) return
+      log.info('keepalived reloads its changed configuration')
+      daemon.signal('SIGHUP')
+    },
+    data: () => dump.latest(),
     async start(signal) {
-      // It reads them when it starts; what an earlier agent wrote still stands.
-      await Promise.all([...router.plan.gatewayAddresses.map(trackFile), worthFile].map(createNumberFile))
-      changed = await writeKeepalivedConfig(runner, config, renderKeepalived(router))
+      changed = await write()
       fifo = await readFifo(lvsFifo, options.onGateway)
       await daemon.start(signal)
+      await dump.start(signal)
     },
     async stop(deadline) {
+      await dump.stop(deadline)
       // SIGTERM: it says goodbye with priority 0, so that the other router does not wait for adverts.
       await daemon.stop(deadline)
       fifo?.close()
@@ -84,7 +123,7 @@ export function createKeepalivedDaemon(options: KeepalivedOptions): KeepalivedDa
           (await lives(file)) ? [] : [`keepalived's ${name} process does not run`],
         ),
       )
-      return dead.flat()
+      return dump.silent() ? [...dead.flat(), "keepalived's VRRP process does not answer"] : dead.flat()
     },
   }
 }

@@ -2,7 +2,9 @@
  * The configuration of keepalived(8): VRRP between the routers, health of the gateways, and with it the virtual service.
  * The file is for people too: each line that somebody may wonder about says why it is there.
  */
-import { flowMark, gatewayPort, weightOf, type Router } from './router.ts'
+import { healthAddress } from '@vpn-gateway/config'
+import { flowServices, schedulerOf, type FlowService } from './flow-services.ts'
+import { syncMessageBytes, weightOf, type Router } from './router.ts'
 
 /** Name of the one VRRP instance, as FIFO lines and metrics show it. */
 export const vrrpInstance = 'egress'
@@ -15,7 +17,7 @@ export function renderKeepalived(router: Router): string {
     worthFile(router),
     ...router.plan.gatewayAddresses.map((gateway) => trackFile(router, gateway)),
     instance(router),
-    virtualServer(router),
+    ...flowServices(router).map((service) => virtualServer(router, service)),
   ].join('\n\n')}\n`
 }
 
@@ -29,14 +31,10 @@ function globals({ name, system, syncLink, paths }: Router): string {
     lvs_notify_fifo ${paths.keepalived.lvsFifo}
     fifo_write_vrrp_states_on_reload
     vrrp_version 3
-    # Adverts must leave on time while the machine is busy. conntrackd has a lower real-time priority.
-    vrrp_rt_priority 50
-    # The kernel kills a real-time process after so many microseconds without a blocking call; 10000 is too few for a slow machine.
-    vrrp_rlimit_rttime 2000000
     # The kernel's own sync of the IPVS table, sender and receiver both, for good. Bound to a VRRP instance, keepalived
     # would stop and start them at each change of state, and may wait for the kernel's answer for ever. A message leaves
     # when it is full, or after two seconds: a short one (some five flows) keeps the other router up to date.
-    lvs_sync_daemon ${syncLink} id ${system.router.virtualRouterId} maxlen 200
+    lvs_sync_daemon ${syncLink} id ${system.router.virtualRouterId} maxlen ${syncMessageBytes}
 }`
 }
 
@@ -66,7 +64,7 @@ function trackName(gateway: string): string {
  * master; a backup never preempts. Worth is added, and the sum stays below 255, the address owner's (RFC 5798).
  */
 export function priorityOf({ plan, address }: Pick<Router, 'plan' | 'address'>): number {
-  return 250 - plan.routerAddresses.indexOf(address)
+  return 247 - plan.routerAddresses.indexOf(address)
 }
 
 /** Adverts that a backup waits for: as many as half a second holds, for a lost one is no dead router, and at least three. */
@@ -92,14 +90,15 @@ function instance(router: Router): string {
     track_interface {
         ${link}
     }
-    # What the agent adds to the priority: a router that has just taken over stays, one that sees no gateway goes.
+    # What the agent adds to the priority: between two that are both master the one that was a standby stays, one that
+    # sees no gateway goes.
     track_file {
         ${worthName}
     }
-    # Gratuitous ARP at once, again after a second for who missed it, then every ten.
+    # Gratuitous ARP at once and again every second, for who missed it and for who believed another router meanwhile.
     garp_master_repeat 3
     garp_master_delay 1
-    garp_master_refresh 10
+    garp_master_refresh 1
     garp_lower_prio_repeat 3
     garp_lower_prio_delay 1
     virtual_ipaddress {
@@ -114,14 +113,21 @@ const schedulerFlags: Readonly<Record<string, readonly string[]>> = {
   sh: ['sh-port', 'sh-fallback'],
 }
 
-function virtualServer(router: Router): string {
-  const { scheduler, healthCheck } = router.system.router
+function virtualServer(router: Router, service: FlowService): string {
+  const { name, marks, sticky } = service
+  const { healthCheck } = router.system.router
+  const scheduler = schedulerOf(router, service)
   const flags = (schedulerFlags[scheduler] ?? []).map((flag) => `\n    ${flag}`).join('')
-  return `virtual_server fwmark ${flowMark} {
-    lvs_sched ${scheduler}${flags}
+  const [head, group] =
+    marks.length === 1
+      ? [`virtual_server fwmark ${marks[0]}`, '']
+      : [`virtual_server group ${name}`, `${serviceGroup(name, marks)}\n\n`]
+  return `${group}${sticky === undefined ? '' : `${describe(sticky)}\n`}${head} {
+    lvs_sched ${scheduler}${flags}${sticky === undefined ? '' : persistence(sticky.seconds)}
     # Direct routing: the packet keeps its destination and goes to the gateway's MAC.
     lvs_method DR
-    # A gateway is down until it has answered; most addresses of the range may be nobody's.
+    # A gateway's kernel answers while its tunnel carries traffic, whatever its agent is busy with. It is down until it
+    # has answered; most addresses of the range may be nobody's.
     alpha
     delay_loop ${healthCheck.interval}
     # Two missed checks and a gateway has failed: it is taken out, and the kernel forgets its flows at once. Nothing here
@@ -134,9 +140,29 @@ ${router.plan.gatewayAddresses.map((gateway) => realServer(router, gateway)).joi
 }`
 }
 
+/** One set of checks for all marks: a group is one virtual server to keepalived and several services to IPVS. */
+function serviceGroup(name: string, marks: readonly number[]): string {
+  return `# One mark for each value of the destination's last four bits.
+virtual_server_group ${name} {
+${marks.map((mark) => `    fwmark ${mark}`).join('\n')}
+}`
+}
+
+function describe({ clients, by }: NonNullable<FlowService['sticky']>): string {
+  const what = by === 'client' ? 'one gateway for all flows of a client' : 'one gateway for a client and a destination'
+  return `# Clients ${clients}: ${what}.`
+}
+
+function persistence(seconds: number): string {
+  return `
+    # IPVS remembers the gateway of a client so long after its last new flow.
+    persistence_timeout ${seconds}
+    persistence_granularity 255.255.255.255`
+}
+
 /** Seconds: soon, but long enough for a short stall to pass. */
 function retryDelay(interval: number): number {
-  return Math.min(interval, 0.2)
+  return Math.min(interval / 4, 0.2)
 }
 
 function realServer(router: Router, gateway: string): string {
@@ -146,12 +172,9 @@ function realServer(router: Router, gateway: string): string {
             track_file ${trackName(gateway)}
             weight 1
         }
-        HTTP_GET {
-            url {
-                path /healthz
-                status_code 200
-            }
-            connect_port ${gatewayPort}
+        PING_CHECK {
+            # It has this address only while its tunnel carries traffic.
+            connect_ip ${healthAddress(gateway)}
         }
     }`
 }

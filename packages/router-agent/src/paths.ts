@@ -12,6 +12,8 @@ export interface Paths {
     trackFile: (gateway: string) => string
     /** Number that is added to the router's VRRP priority, see `worth.ts`. */
     worthFile: string
+    /** What keepalived writes on a signal; the name is its own, the directory its TMPDIR. */
+    dumpFile: string
   }
   conntrackd: {
     config: string
@@ -37,6 +39,7 @@ export function pathsIn(runDir: string): Paths {
       lvsFifo: at('keepalived-lvs.fifo'),
       trackFile: (gateway) => at(`weight-${gateway}`),
       worthFile: at('worth'),
+      dumpFile: at('keepalived.json'),
     },
     conntrackd: {
       config: at('conntrackd.conf'),

@@ -1,5 +1,5 @@
 /** What the agent needs of the machine and of the pod, found out before anything is changed. */
-import { addressPlan, rangeText, UserError, type System } from '@vpn-gateway/config'
+import { addressPlan, rangeText, schedulersOf, UserError, type System } from '@vpn-gateway/config'
 import {
   kernelModulesMissing,
   listAddresses,
@@ -27,6 +27,7 @@ const programs: Readonly<Record<string, string>> = {
   'ip6tables-save': 'iptables',
   'ip6tables-restore': 'iptables',
   mkfifo: 'coreutils',
+  chrt: 'util-linux',
 }
 
 /** Throws a `UserError` that names each program which is not on PATH. */
@@ -39,9 +40,10 @@ export async function requirePrograms(): Promise<void> {
 
 /** Throws a `UserError` that names each kernel module which is not there. */
 export async function requireModules(runner: Runner, system: System): Promise<void> {
-  const scheduler = `ip_vs_${system.router.scheduler}`
-  const listed = await kernelModulesMissing(['ip_vs', scheduler, 'nf_conntrack', 'nf_conntrack_netlink'])
-  // A module that is built in shows in no list where the image lacks /lib/modules; what it does, it shows.
+  const schedulers = schedulersOf(system).map((scheduler) => `ip_vs_${scheduler}`)
+  const listed = await kernelModulesMissing(['ip_vs', ...schedulers, 'nf_conntrack', 'nf_conntrack_netlink'])
+  // A module that is built in shows in no list where the pod lacks /lib/modules and the kernel its symbols; what it does, it
+  // shows.
   const works = await Promise.all(listed.map((name) => isWorking(runner, name)))
   const missing = listed.filter((_, index) => works[index] !== true)
   if (missing.length > 0) {

@@ -8,14 +8,20 @@ import type { World } from './world.ts'
 
 export interface Role extends Component {
   entered(transition: VrrpTransition): void
-  /** Live gateways came or went. */
+  /** Something changed that the router's worth depends on. */
   weigh(): void
   orphans(): World['orphans']
 }
 
 export interface RoleOptions {
   router: Router
+  /** Whether the router was active before this agent started: then it has long been told all. */
+  wasActive: boolean
   liveGateways: () => number
+  /** Whether it could take over now without losing a flow. */
+  prepared: () => boolean
+  /** Whether this router steps back by its own decision. */
+  yields: () => boolean
   /** Tells conntrackd. */
   tell: (state: VrrpState) => Promise<void>
   /** Desired state has changed. */
@@ -29,15 +35,23 @@ export interface RoleOptions {
  */
 const settleAfter = 3000
 
-export function createRole({ router, liveGateways, tell, onChange, log }: RoleOptions): Role {
-  let settled = false
+export function createRole(options: RoleOptions): Role {
+  const { router, wasActive, liveGateways, prepared, yields, tell, onChange, log } = options
+  let settled = wasActive
   let tookOverAt: number | undefined
+  let standsBy = false
   let written: number | undefined
   const timers: NodeJS.Timeout[] = []
 
   function weigh(): void {
     const sinceTakeover = tookOverAt === undefined ? undefined : Date.now() - tookOverAt
-    const worth = worthOf({ liveGateways: liveGateways(), sinceTakeover })
+    const worth = worthOf({
+      liveGateways: liveGateways(),
+      sinceTakeover,
+      standsBy,
+      prepared: prepared(),
+      yields: yields(),
+    })
     if (worth === written) return
     written = worth
     writeFile(router.paths.keepalived.worthFile, `${worth}\n`).catch((error: unknown) =>
@@ -61,6 +75,7 @@ export function createRole({ router, liveGateways, tell, onChange, log }: RoleOp
       clear()
       void tell(to)
       tookOverAt = to === 'MASTER' && from === 'BACKUP' ? Date.now() : undefined
+      standsBy = to === 'BACKUP'
       weigh()
       if (to === 'MASTER') {
         timers.push(

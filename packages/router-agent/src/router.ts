@@ -34,6 +34,15 @@ export const flowMark = 1
 /** TCP port of the gateways' agents, the default of their `--listen`. */
 export const gatewayPort = 9801
 
+/** TCP port of the routers' agents, the default of their `--listen`. */
+export const routerPort = 9802
+
 /** Multicast group and UDP port of conntrackd; IPVS' own sync has 224.0.0.81 and 8848 (ip_vs_sync.c). */
 export const conntrackSync = { group: '225.0.0.50', port: 3780 } as const
 export const ipvsSync = { group: '224.0.0.81', port: 8848 } as const
+
+/**
+ * Bytes of the longest message of IPVS' sync, for the sender and for the receiver, whose buffer is no longer: it refuses
+ * what is. A message leaves when it is full, or after two seconds: a short one (five flows) keeps the others up to date.
+ */
+export const syncMessageBytes = 200

@@ -1,4 +1,5 @@
 import type { DesiredState, Nexthop, RouteSpec, RuleSpec } from '@vpn-gateway/kernel'
+import { hasSticky, stickyMark } from './flow-services.ts'
 import { flowMark, type Router } from './router.ts'
 import type { World } from './world.ts'
 
@@ -16,10 +17,17 @@ export function desiredRouting(
   return { routes: routes(router, world), rules: rules(router), sysctls: sysctls(router) }
 }
 
-function routes({ link }: Router, { live }: World): RouteSpec[] {
+function routes({ link, plan }: Router, { live }: World): RouteSpec[] {
   const toGateways: RouteSpec = { family: 4, table: gatewayTable, dst: 'default', type: 'unicast', nexthops: [] }
   return [
     { family: 4, table: ipvsTable, type: 'local', dst: 'default', nexthops: [{ dev: 'lo' }] },
+    ...plan.healthCidrs.map((dst): RouteSpec => ({
+      family: 4,
+      table: mainTable,
+      type: 'unicast',
+      dst,
+      nexthops: [{ dev: link }],
+    })),
     // A table without a route would let the lookup go on to the main one, and so to the pod network.
     live.size === 0 ? { ...toGateways, type: 'unreachable' } : { ...toGateways, nexthops: nexthops(live, link) },
   ]
@@ -34,9 +42,12 @@ function nexthops(live: World['live'], dev: string): Nexthop[] {
   return [...live].map(([via, weight]) => ({ via, dev, weight: Math.max(1, Math.round(weight * scale)) }))
 }
 
-function rules({ plan, link }: Router): RuleSpec[] {
+function rules(router: Router): RuleSpec[] {
+  const { plan, link } = router
+  const sticky: RuleSpec = { family: 4, priority: 1601, fwmark: stickyMark, table: ipvsTable }
   return [
     { family: 4, priority: 1600, fwmark: { mark: flowMark, mask: 0xffffffff }, table: ipvsTable },
+    ...(hasSticky(router) ? [sticky] : []),
     // Replies, and what gateways themselves tell clients (ICMP errors).
     { family: 4, priority: 1610, to: plan.onLink, iif: link, table: mainTable },
     { family: 4, priority: 1620, iif: link, table: gatewayTable },
@@ -52,14 +63,17 @@ function sysctls({ link, syncLink }: Router): Record<string, string> {
     'net/ipv4/vs/sloppy_tcp': '0',
     // A removed gateway's connections go at once, so that their next packet is answered with a reset.
     'net/ipv4/vs/expire_nodest_conn': '1',
+    // A sticky client's next flow leaves a gateway that drains; what it has open goes on.
+    'net/ipv4/vs/expire_quiescent_template': '1',
     // Synced at the first packet in an established state, and again every ten seconds, so that it lasts on the standby.
     'net/ipv4/vs/sync_threshold': '0 0',
     'net/ipv4/vs/sync_refresh_period': '10',
     'net/ipv4/vs/sync_retries': '2',
     // Sender and receiver run both, on every router. With 1 a router that receives would carry no flow.
     'net/ipv4/vs/backup_only': '0',
-    // Strict: TCP that this router has no state for is INVALID, not a new flow.
-    'net/netfilter/nf_conntrack_tcp_loose': '0',
+    // A flow that IPVS knows and conntrack has lost is taken up again at the client's next packet; IPVS is strict about
+    // who may begin one, and the forward chain about replies: a packet from outside makes no entry that would let it pass.
+    'net/netfilter/nf_conntrack_tcp_loose': '1',
     // At a takeover a few packets of a flow pass the other router. Their sequence numbers are missed here, and a window
     // that went stale would make the rest of the flow INVALID. Gateways, which see all of it, do check windows.
     'net/netfilter/nf_conntrack_tcp_be_liberal': '1',

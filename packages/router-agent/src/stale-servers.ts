@@ -2,10 +2,11 @@
  * Real servers that IPVS still has from before a start of keepalived's checker. The checker knows nothing of them: it adds
  * those that answer and leaves the others in service, also one that died in between.
  */
-import type { Runner } from '@vpn-gateway/kernel'
+import { CommandError, type Runner } from '@vpn-gateway/kernel'
 import type { Log } from '@vpn-gateway/runtime'
 import type { GatewayState } from './gateways.ts'
-import { flowMark, type Router } from './router.ts'
+import { flowServices } from './flow-services.ts'
+import type { Router } from './router.ts'
 
 export interface StaleServers {
   /** A line of lvs_notify_fifo. */
@@ -36,9 +37,18 @@ export function createStaleServers(options: StaleServersOptions): StaleServers {
     const stale = inService().filter((gateway) => !found.has(gateway) && stateOf(gateway) === 'silent')
     for (const gateway of stale) {
       log.warn({ gateway }, 'taking a dead gateway out that was in service before keepalived started')
-      await runner.run({ argv: ['ipvsadm', '-d', '-f', String(flowMark), '-r', `${gateway}:0`] })
+      for (const mark of flowServices(router).flatMap(({ marks }) => marks)) await removeFrom(mark, gateway)
     }
     if (stale.length > 0) onRemoved()
+  }
+
+  /** Each service has its own checks, so that one may know already what the others do not. */
+  async function removeFrom(mark: number, gateway: string): Promise<void> {
+    try {
+      await runner.run({ argv: ['ipvsadm', '-d', '-f', String(mark), '-r', `${gateway}:0`] })
+    } catch (error) {
+      if (!(error instanceof CommandError) || error.kind !== 'not-found') throw error
+    }
   }
 
   return {

@@ -54,7 +54,7 @@ export function createVrrp({ router, log, onTransition }: VrrpOptions): Vrrp {
   let timer: NodeJS.Timeout | undefined
   let settle: NodeJS.Timeout | undefined
 
-  const holdsVip = () => holdsAddress(router.link, router.plan.vip)
+  const holdsVip = () => holdsVirtualAddress(router)
 
   function enter(to: VrrpState): void {
     if (to === state) return
@@ -120,7 +120,7 @@ export function parseVrrpLine(line: string): VrrpState | undefined {
   return state === 'MASTER' || state === 'BACKUP' || state === 'FAULT' || state === 'STOP' ? state : undefined
 }
 
-/** Whether a link has an IPv4 address, from getifaddrs(3). */
-function holdsAddress(link: string, address: string): boolean {
-  return (networkInterfaces()[link] ?? []).some((held) => held.address === address)
+/** Whether this router has the VIP, from getifaddrs(3). */
+export function holdsVirtualAddress({ link, plan }: Pick<Router, 'link' | 'plan'>): boolean {
+  return (networkInterfaces()[link] ?? []).some((held) => held.address === plan.vip)
 }

@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs'
 export interface World {
   /** Gateways that take new flows, with their IPVS weight, by address. */
   live: ReadonlyMap<string, number>
+  /** Gateways that carry flows, those that take no new ones included. */
+  inService: number
   /**
    * What becomes of a packet whose flow this router does not know. `reset` tells the application at once, and is right on
    * a settled active router. `drop` lets TCP ask again, and is right for anybody else: a router that was active for a

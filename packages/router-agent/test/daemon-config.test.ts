@@ -1,4 +1,5 @@
 /** Rendered files: as they should read, and as the real daemons judge them. */
+import type { System } from '@vpn-gateway/config'
 import { createRunner, missingBinaries, type Runner } from '@vpn-gateway/kernel'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,7 +9,7 @@ import { renderConntrackd } from '../src/conntrackd.ts'
 import { writeConntrackdConfig, writeKeepalivedConfig } from '../src/daemon-config.ts'
 import { renderKeepalived } from '../src/keepalived.ts'
 import { pathsIn } from '../src/paths.ts'
-import { exampleRouter, recorded } from './router.ts'
+import { exampleRouter } from './router.ts'
 
 const runner = createRunner()
 const absent = await missingBinaries(['keepalived', 'conntrackd'])
@@ -36,12 +37,12 @@ const permitted = await withLinks.run({ argv: ['true'] }).then(
 const withScheduler = (scheduler: 'wlc' | 'mh' | 'sh' = 'wlc') =>
   exampleRouter({ paths: pathsIn(directory) }, (system) => ({ ...system, router: { ...system.router, scheduler } }))
 
-test('keepalived.conf reads as recorded', () => {
-  expect(renderKeepalived(exampleRouter())).toBe(recorded('keepalived.conf'))
+test('keepalived.conf reads as recorded', async () => {
+  await expect(renderKeepalived(exampleRouter())).toMatchFileSnapshot('recorded/keepalived.conf')
 })
 
-test('conntrackd.conf reads as recorded', () => {
-  expect(renderConntrackd(exampleRouter())).toBe(recorded('conntrackd.conf'))
+test('conntrackd.conf reads as recorded', async () => {
+  await expect(renderConntrackd(exampleRouter())).toMatchFileSnapshot('recorded/conntrackd.conf')
 })
 
 test('the sync daemon is bound to no VRRP instance', () => {
@@ -57,6 +58,33 @@ test('weights of the system file are the gateways', () => {
   expect(text).toMatch(/real_server 192\.168\.50\.249 0 \{\s+weight 300\s/)
 })
 
+/** As many gateways as a system may have, two of them with weights of their own. */
+const withMany = () =>
+  exampleRouter({ paths: pathsIn(directory) }, (system) => ({
+    ...system,
+    gatewayNetwork: {
+      ...system.gatewayNetwork,
+      subnet: '192.168.48.0/22',
+      gateways: '192.168.48.1-192.168.48.250',
+    },
+    gateway: { ...system.gateway, weights: { '192.168.48.1': 1, '192.168.48.250': 65535 } },
+  }))
+
+const stickiness: System['router']['stickiness'] = [
+  { clients: '192.168.50.1-192.168.50.9', by: 'client', seconds: 600 },
+  { clients: '192.168.50.10-192.168.50.19', by: 'client-and-destination', seconds: 3600 },
+]
+const withStickiness = () =>
+  exampleRouter({ paths: pathsIn(directory) }, (system) => ({ ...system, router: { ...system.router, stickiness } }))
+
+test('a client that is to stay has a service that remembers it', () => {
+  const text = renderKeepalived(withStickiness())
+  expect(text).toMatch(/^virtual_server fwmark 65536 \{\n.*\n(.*#.*\n)*\s+persistence_timeout 600$/m)
+  expect(text.match(/^ {4}fwmark \d+$/gm)).toHaveLength(16)
+  expect(text).toMatch(/^virtual_server group sticky-1 \{$/m)
+  expect(renderKeepalived(exampleRouter())).not.toContain('persistence')
+})
+
 describe.skipIf(absent.length > 0 || !permitted)('judged by the daemons', () => {
   test.each(['wlc', 'mh', 'sh'] as const)('keepalived takes the file with scheduler %s', async (scheduler) => {
     const path = join(directory, 'keepalived.conf')
@@ -64,6 +92,15 @@ describe.skipIf(absent.length > 0 || !permitted)('judged by the daemons', () => 
     expect(await writeKeepalivedConfig(withLinks, path, text)).toBe(true)
     expect(await readFile(path, 'utf8')).toBe(text)
     expect(await writeKeepalivedConfig(withLinks, path, text)).toBe(false)
+  })
+
+  test.each([
+    ['250 gateways', withMany, 250],
+    ['stickiness', withStickiness, 21],
+  ] as const)('keepalived takes the file with %s', async (_name, make, servers) => {
+    const text = renderKeepalived(make())
+    expect(text.match(/^ {4}real_server /gm)).toHaveLength(servers)
+    expect(await writeKeepalivedConfig(withLinks, join(directory, 'other.conf'), text)).toBe(true)
   })
 
   test('a file that keepalived refuses does not replace the one that is there', async () => {

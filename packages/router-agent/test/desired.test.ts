@@ -2,6 +2,7 @@
  * The desired state against what the real tools print of it: the recorded files are their output after the rules of this
  * very system were applied (iptables 1.8.9, nft 1.0.6), so that a rule in other words than the kernel's fails here.
  */
+import { networkAttachments } from '@vpn-gateway/config'
 import { parseIptablesSave, parseNftBody } from '@vpn-gateway/kernel'
 import { describe, expect, test } from 'vitest'
 import { desired, owner } from '../src/desired.ts'
@@ -13,6 +14,7 @@ const world: World = {
     ['192.168.50.248', 100],
     ['192.168.50.249', 400],
   ]),
+  inService: 3,
   orphans: 'reset',
   ipv6: true,
 }
@@ -38,12 +40,60 @@ describe('firewall', () => {
     expect(state().nft?.[0]?.body).toBe(parseNftBody(recorded('orphans.nft')))
   })
 
+  test('without any gateway a settled active router refuses all at once, before IPVS drops it', () => {
+    const body = state({ inService: 0 }).nft?.[0]?.body ?? ''
+    expect(body.match(/hook prerouting[^}]*/)?.[0]).toMatch(
+      /reject with tcp reset[^]*reject with icmp admin-prohibited/,
+    )
+    expect(state({ inService: 0, orphans: 'drop' }).nft?.[0]?.body).not.toContain('reject')
+  })
+
   test('only a settled active router resets orphans', () => {
     expect(state({ orphans: 'drop' }).nft?.[0]?.body).not.toContain('reject')
   })
 
   test('without IPv6 in the kernel there is nothing to filter', () => {
     expect(state({ ipv6: false }).iptables?.map(({ family }) => family)).toEqual([4, 4])
+  })
+})
+
+describe('stickiness', () => {
+  const stickyState = desired(
+    exampleRouter({}, (system) => ({
+      ...system,
+      router: {
+        ...system.router,
+        stickiness: [
+          { clients: '192.168.50.1-192.168.50.9', by: 'client', seconds: 600 },
+          { clients: '192.168.50.10 - 192.168.50.19', by: 'client-and-destination', seconds: 3600 },
+        ],
+      },
+    })),
+    world,
+  )
+
+  test.each(['filter', 'mangle'])('%s, word for word', (table) => {
+    const saved = parseIptablesSave(recorded('iptables-save-sticky.txt'), 4).find((each) => each.table === table)
+    const own = Object.entries(saved?.chains ?? {}).filter(([chain]) => chain.startsWith(owner.chainPrefix))
+    const spec = stickyState.iptables?.find((each) => each.family === 4 && each.table === table)
+    expect(spec?.chains).toEqual(Object.fromEntries(own))
+    expect(own.length).toBeGreaterThan(1)
+  })
+
+  test('orphans, word for word', () => {
+    expect(stickyState.nft?.[0]?.body).toBe(parseNftBody(recorded('orphans-sticky.nft')))
+  })
+
+  test('all of its marks lead to IPVS', () => {
+    expect(stickyState.rules?.filter(({ table }) => table === 152).map(({ fwmark }) => fwmark)).toEqual([
+      { mark: 1, mask: 0xffffffff },
+      { mark: 0x10000, mask: 0xffff0000 },
+    ])
+  })
+
+  test('without it there is nothing of it', () => {
+    expect(state().rules?.filter(({ table }) => table === 152)).toHaveLength(1)
+    expect(JSON.stringify(state().iptables)).not.toMatch(/STICKY|0x10000/)
   })
 })
 
@@ -67,6 +117,21 @@ describe('routes', () => {
       { family: 4, priority: 1610, to: '192.168.50.0/24', iif: 'net1', table: 254 },
     ])
     expect(state().rules?.at(-1)).toEqual({ family: 4, priority: 1620, iif: 'net1', table: 153 })
+  })
+
+  test('but for forwarding, a pod whose parameters nobody can change has all of them from its network attachments', () => {
+    const router = exampleRouter()
+    const given = networkAttachments(router.system).flatMap(({ metadata: { name }, spec }) => {
+      const link = { router: router.link, 'router-sync': router.syncLink }[name as string]
+      if (link === undefined) return []
+      const [, tuning] = (JSON.parse(spec.config) as { plugins: { sysctl?: Record<string, string> }[] }).plugins
+      return Object.entries(tuning?.sysctl ?? {}).map(([key, value]) => [
+        key.replaceAll('.', '/').replace('IFNAME', link),
+        value,
+      ])
+    })
+    const { 'net/ipv4/ip_forward': _, ...wanted } = state().sysctls ?? {}
+    expect(Object.fromEntries(given)).toMatchObject(wanted)
   })
 
   test('forwarding is the last of the kernel parameters', () => {

@@ -87,7 +87,7 @@ describe("keepalived's log", () => {
     expect(lines.map(parseKeepalivedLine).flatMap((line) => (line?.level === 'warn' ? [line.message] : []))).toEqual([
       '(egress) Receive advertisement timeout',
       '(egress) Received advert from 192.168.51.2 with lower priority 249, ours 250, forcing new election',
-      'HTTP_CHECK on service [192.168.50.248]:none:0 failed after 1 retries.',
+      'ICMP CHECK on service [192.168.50.248]:none:0 of FWM 1 failed after 1 retries.',
       'Removing service [192.168.50.248]:none:0 from VS FWM 1',
       '(egress) Master received advert from 192.168.51.1 with higher priority 250, ours 249',
       'Netlink reports net1 down',
