@@ -6,6 +6,9 @@ import type { World } from './world.ts'
 
 const alias = 'vpn-gateway'
 
+/** VXLAN's default destination: where floods go (bridge(8)). */
+export const floodMac = '00:00:00:00:00:00'
+
 /** How this agent's objects in the kernel are told from everybody else's. */
 export function ownerOf(system: System): Owner {
   return {
@@ -25,7 +28,7 @@ export function desired(system: System, world: World): DesiredState {
   return {
     iptables: bridgeFilter(
       usable.map(({ bridge }) => bridge),
-      world.ipv6,
+      world,
     ),
     // A bridge of somebody else stays in the list, so that the conflict is found, but nothing is plugged into it.
     links: [
@@ -35,6 +38,12 @@ export function desired(system: System, world: World): DesiredState {
     ...floods(usable, world),
     ...(world.sysctls ? { sysctls: Object.assign({}, ...usable.map((network) => silence(network, world))) } : {}),
   }
+}
+
+/** What is left of the agent's when it is told to take everything away: nothing. Foreign links stay as they are. Pure. */
+export function removed({ ipv6 }: Pick<World, 'ipv6'>): DesiredState {
+  const iptables = bridgeFilter([], { ipv6, notrack: false })
+  return { links: [], iptables: iptables.map((spec) => ({ ...spec, chains: {}, jumps: {} })) }
 }
 
 /** Whether a link of that name is there and was made by somebody else. */
@@ -74,7 +83,7 @@ function vxlanOf({ bridge, vxlan }: NetworkLinks, { node, underlay, peers }: Wor
       port: vxlan.port,
       underlay: underlay.device,
       local: underlay.address,
-      ...('group' in peers ? { group: peers.group } : {}),
+      ...(peers !== undefined && 'group' in peers ? { group: peers.group } : {}),
       learning: true,
       // A receiver that has verified the outer checksum knows the inner one too, and merges segments without summing
       // them; for the sender it is almost free (local checksum offload). Many NICs verify no inner checksum, so that
@@ -88,14 +97,24 @@ function vxlanOf({ bridge, vxlan }: NetworkLinks, { node, underlay, peers }: Wor
  * Default destinations of unicast peers. With a group the kernel makes its own entry along with the link; one more for
  * the same group would send every flood twice.
  */
-function floods(networks: readonly NetworkLinks[], { peers, underlay }: World): { fdb?: FdbEntry[] } {
-  if ('group' in peers) return {}
-  const others = [...new Set(peers.addresses)].filter((address) => address !== underlay.address)
+function floods(networks: readonly NetworkLinks[], world: World): { fdb?: FdbEntry[] } {
+  const others = otherNodes(world)
+  if (others === undefined) return {}
   return {
     fdb: networks.flatMap(({ vxlan }) =>
-      others.map((dst) => ({ dev: vxlan.name, mac: '00:00:00:00:00:00', dst, state: 'permanent' })),
+      others.map((dst) => ({ dev: vxlan.name, mac: floodMac, dst, state: 'permanent' })),
     ),
   }
+}
+
+/**
+ * Unicast peers without this node: what a VXLAN link sends to an address of its own node comes in by the same link again
+ * (vxlan_encap_bypass_if_local). Undefined with a group, and while the peers are not known.
+ */
+export function otherNodes({ peers, underlay, ownAddresses }: Pick<World, 'peers' | 'underlay' | 'ownAddresses'>) {
+  if (peers === undefined || 'group' in peers) return undefined
+  const own = new Set([underlay.address, ...ownAddresses])
+  return [...new Set(peers.addresses)].filter((address) => !own.has(address))
 }
 
 /**

@@ -2,11 +2,13 @@
 import { loadSystem } from '@vpn-gateway/config'
 import { createRunner } from '@vpn-gateway/kernel'
 import { createReconciler } from '@vpn-gateway/reconcile'
-import { runAgent } from '@vpn-gateway/runtime'
-import { desired, ownerOf } from './desired.ts'
+import { requireNetAdmin, runAgent } from '@vpn-gateway/runtime'
+import { desired, ownerOf, removed } from './desired.ts'
 import { registerNodeMetrics } from './metrics.ts'
-import { nodeOptions } from './options.ts'
-import { requireFit, requireLinkTypes, requirePrograms } from './preflight.ts'
+import { createNodeView } from './node-view.ts'
+import { apiServer, nodeOptions } from './options.ts'
+import { createPeerSource } from './peer-source.ts'
+import { canLeaveUntracked, requireFit, requireLinkTypes, requirePrograms } from './preflight.ts'
 import { nodeRoutes } from './routes.ts'
 import { createStatus } from './status.ts'
 import { createWorldReader } from './world.ts'
@@ -18,23 +20,34 @@ await runAgent({
     const runner = createRunner()
     const system = await loadSystem(options.config)
     await requirePrograms()
+    await requireNetAdmin()
     await requireLinkTypes(runner)
-    const world = createWorldReader(runner, system, options.name)
-    requireFit(system, await world.read(), options.config)
+    const url = apiServer(options.apiServer, process.env)
+    const peers = await createPeerSource(system, {
+      runner,
+      api: url === undefined ? undefined : { url, credentials: options.apiCredentials },
+      onChange: () => reconciler.trigger('peers'),
+      log,
+    })
+    const notrack = await canLeaveUntracked()
+    const world = createWorldReader(runner, system, { node: options.name, notrack, peers: () => peers.current() })
+    const removing = options.remove === 'yes'
+    if (!removing) requireFit(system, await world.read(), options.config)
 
     // Stopping takes nothing away: pods keep their networks while the agent is restarted, upgraded or dead.
     const reconciler = createReconciler({
       name: 'reconciler',
       owner: ownerOf(system),
       runner,
-      desired: async () => desired(system, await world.read()),
+      desired: async () => (removing ? removed(await world.read()) : desired(system, await world.read())),
       log,
       registry,
     })
-    const status = createStatus({ runner, system, world, reconciler })
+    const view = createNodeView({ runner, system, world: () => world.last(), log })
+    const status = createStatus({ runner, system, world, peers, view, reconciler, removing })
     registerNodeMetrics(registry, status)
     return {
-      components: [reconciler],
+      components: [peers, reconciler, view],
       http: { ...status, status: status.summary, routes: nodeRoutes(status) },
     }
   },

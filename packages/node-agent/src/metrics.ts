@@ -1,25 +1,63 @@
 import { createCollector } from '@vpn-gateway/runtime'
 import { Gauge, type Registry } from 'prom-client'
+import { findingNames } from './finding.ts'
+import { isWanting } from './modules.ts'
 import type { NodeStatus, NetworkStatus } from './status.ts'
 
 /** Where the figures come from; `NodeStatus` has it all. */
-export type MetricsSources = Pick<NodeStatus, 'networks' | 'modules' | 'underlay'>
+export type MetricsSources = Pick<NodeStatus, 'networks' | 'modules' | 'underlay' | 'findings' | 'offloads' | 'peers'>
 
 /** The node's metrics; traffic and errors of links are left to the exporters that have them. */
 export function registerNodeMetrics(registry: Registry, sources: MetricsSources): void {
   registerUnderlay(registry, sources)
   const collector = createCollector(registry)
   registerNetworks(registry, collector, sources)
-  const missing = new Gauge({
+  registerFacts(registry, sources)
+}
+
+function registerFacts(registry: Registry, { modules, findings, offloads, peers }: MetricsSources): void {
+  const registers = [registry]
+  void new Gauge({
     name: 'vpn_gateway_node_kernel_module_missing',
-    help: '1 for each kernel module that is neither loaded nor built in and that something on this node needs.',
+    help: '1 for each kernel module for want of which something on this node will fail; 0 for the others that it needs.',
     labelNames: ['module', 'needed_by'] as string[],
-    registers: [registry],
-    collect: collector('modules', async () => {
-      for (const { module, neededBy, present } of await sources.modules()) {
-        missing.set({ module, needed_by: neededBy }, present ? 0 : 1)
+    registers,
+    collect() {
+      for (const item of modules()) {
+        this.set({ module: item.module, needed_by: item.neededBy }, isWanting(item) ? 1 : 0)
       }
-    }),
+    },
+  })
+  void new Gauge({
+    name: 'vpn_gateway_node_findings',
+    help: 'What the node does to the networks that somebody should look at, by kind; /v1/findings has the words.',
+    labelNames: ['finding'] as string[],
+    registers,
+    collect() {
+      for (const name of findingNames) {
+        this.set({ finding: name }, findings().filter(({ finding }) => finding === name).length)
+      }
+    },
+  })
+  void new Gauge({
+    name: 'vpn_gateway_node_offload',
+    help: '1 for what the underlay device does for encapsulated frames; absent where ethtool is not there.',
+    labelNames: ['feature'] as string[],
+    registers,
+    collect() {
+      this.reset()
+      for (const [feature, on] of Object.entries(offloads() ?? {})) this.set({ feature }, on ? 1 : 0)
+    },
+  })
+  void new Gauge({
+    name: 'vpn_gateway_node_peer_source_up',
+    help: '1 while where the peers are known from can be asked.',
+    labelNames: ['source'] as string[],
+    registers,
+    collect() {
+      const { source, problem } = peers()
+      this.set({ source }, problem === undefined ? 1 : 0)
+    },
   })
 }
 

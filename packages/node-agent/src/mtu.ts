@@ -1,5 +1,5 @@
 /** The MTU chain on this node, against the underlay as it really is. Pure. */
-import { networkLinks, vxlanOverhead4, type NetworkLinks, type System } from '@vpn-gateway/config'
+import { networkLinks, vxlanOverhead, type NetworkLinks, type System } from '@vpn-gateway/config'
 import type { Underlay } from './underlay.ts'
 
 /** One network's place in the chain; all in bytes. */
@@ -12,7 +12,7 @@ export interface NetworkMtu {
 
 /** Configured and best MTU of every network. */
 export function networkMtus(system: System, underlay: Pick<Underlay, 'mtu'>): NetworkMtu[] {
-  const most = underlay.mtu - vxlanOverhead4
+  const most = underlay.mtu - vxlanOverhead(system)
   return networkLinks(system).map(({ network, vxlan }) => ({
     network,
     configured: vxlan.mtu,
@@ -23,10 +23,10 @@ export function networkMtus(system: System, underlay: Pick<Underlay, 'mtu'>): Ne
 /** Networks whose full-size frames the underlay would drop, one line each with the value that fits. */
 export function mtuProblems(system: System, underlay: Pick<Underlay, 'mtu' | 'device'>): string[] {
   return networkMtus(system, underlay)
-    .filter(({ configured }) => configured > underlay.mtu - vxlanOverhead4)
+    .filter(({ configured }) => configured > underlay.mtu - vxlanOverhead(system))
     .map(
       ({ network, configured, best }) =>
         `${network}Network.mtu: ${configured} is more than the ${underlay.mtu} of ${underlay.device} on this node ` +
-        `less ${vxlanOverhead4} bytes of VXLAN: expected at most ${best}`,
+        `less ${vxlanOverhead(system)} bytes of VXLAN: expected at most ${best}`,
     )
 }

@@ -1,6 +1,12 @@
 /** What the agent needs of the machine, found out before anything is changed. */
 import { UserError, type System } from '@vpn-gateway/config'
-import { CommandError, kernelModulesMissing, missingBinaries, type Runner } from '@vpn-gateway/kernel'
+import {
+  CommandError,
+  kernelModulesMissing,
+  kernelModuleStates,
+  missingBinaries,
+  type Runner,
+} from '@vpn-gateway/kernel'
 import { mtuProblems } from './mtu.ts'
 import { peerProblems } from './underlay.ts'
 import type { World } from './world.ts'
@@ -50,6 +56,15 @@ async function whyNot(runner: Runner, type: string): Promise<string | undefined>
     if (error.kind === 'unsupported') return `kernel module ${type}: not available on this machine`
   }
   return undefined
+}
+
+/**
+ * Whether a rule of iptables can take packets out of connection tracking. A trial would leave an empty table behind, so the
+ * module is looked for; where /lib/modules cannot be seen, only one that is loaded counts.
+ */
+export async function canLeaveUntracked(): Promise<boolean> {
+  const [state] = await kernelModuleStates(['xt_CT'])
+  return state === 'loaded' || state === 'built-in' || state === 'loadable'
 }
 
 /** Throws a `UserError`, each line with the file's name, when the file does not fit this node. */

@@ -1,13 +1,16 @@
 import { networkLinks, type NetworkLinks, type System } from '@vpn-gateway/config'
 import { listFdb, listLinks, type FdbEntry, type Link, type Runner } from '@vpn-gateway/kernel'
 import type { Reconciler, ReconcileStatus } from '@vpn-gateway/reconcile'
-import type { Readiness } from '@vpn-gateway/runtime'
+import { shared, type Readiness } from '@vpn-gateway/runtime'
 import { forwardChain } from './bridge-filter.ts'
-import { isForeign } from './desired.ts'
-import { readModules, type ModuleStatus } from './modules.ts'
+import { isForeign, otherNodes } from './desired.ts'
+import type { Finding } from './finding.ts'
+import { isWanting, type ModuleStatus } from './modules.ts'
+import type { NodeView } from './node-view.ts'
 import { mtuProblems, networkMtus, type NetworkMtu } from './mtu.ts'
 import { peerProblems, type Underlay } from './underlay.ts'
-import { hasBridgeNetfilter, type Peers, type World, type WorldReader } from './world.ts'
+import type { PeerSource, PeerSourceStatus } from './peers.ts'
+import { hasBridgeNetfilter, type World, type WorldReader } from './world.ts'
 
 /** What the agent shows of itself. */
 export interface NodeStatus {
@@ -17,13 +20,21 @@ export interface NodeStatus {
   /** What /v1/status adds to what every agent says. */
   summary: () => Promise<NodeSummary>
   networks: () => Promise<NetworkStatus[]>
-  modules: () => Promise<ModuleStatus[]>
+  modules: () => readonly ModuleStatus[]
+  findings: () => readonly Finding[]
+  offloads: () => Readonly<Record<string, boolean>> | undefined
+  peers: () => PeerSummary
   underlay: () => Underlay | undefined
 }
 
 interface NodeSummary {
   /** Absent while it cannot be found. */
-  underlay?: Underlay & { configuredMtu: number }
+  underlay?: Underlay & {
+    configuredMtu: number
+    /** What the device does for encapsulated frames; absent without ethtool(8). */
+    offloads?: Readonly<Record<string, boolean>>
+  }
+  peers: PeerSummary
   networks: NetworkStatus[]
   bridgeNetfilter: {
     /** br_netfilter is loaded: frames on the bridges run through the node's FORWARD chain. */
@@ -33,9 +44,14 @@ interface NodeSummary {
   }
   /** What keeps the node from answering on the networks. */
   silencedBy: 'sysctls and rules' | 'rules only: /proc/sys is read-only'
+  /** Kernel modules that something here will fail for want of. */
   modulesMissing: string[]
+  findings: readonly Finding[]
   reconcile: ReconcileStatus
 }
+
+/** Where the peers are known from, and how many they are, this node left out; no number with a group or before the first answer. */
+type PeerSummary = PeerSourceStatus & { count?: number }
 
 interface LinkStatus {
   name: string
@@ -76,29 +92,51 @@ export function createStatus(parts: {
   runner: Runner
   system: System
   world: WorldReader
+  peers: PeerSource
+  view: NodeView
   reconciler: Reconciler
+  /** The links are to go, and nothing is needed for them. */
+  removing: boolean
 }): NodeStatus {
-  const { runner, system, world, reconciler } = parts
+  const { runner, system, world, peers, view, reconciler, removing } = parts
   const startedAt = Date.now() / 1000
   const status: NodeStatus = {
-    readiness: () => readinessOf(system, world.last()?.underlay, reconciler.status()),
+    readiness: () =>
+      removing
+        ? removalOf(reconciler.status())
+        : readinessOf(system, world.last(), reconciler.status(), [...view.problems(), ...peerReasons(peers)]),
     alive() {
       const silent = Date.now() / 1000 - (reconciler.status().lastPassAt ?? startedAt)
       return silent > stuckSeconds ? [`no reconcile pass for ${Math.round(silent)} s`] : []
     },
     async summary() {
-      const [networks, modules] = await Promise.all([status.networks(), status.modules()])
+      const networks = await status.networks()
       const seen = world.last()
+      const offloads = view.offloads()
       return {
-        ...(seen === undefined ? {} : { underlay: { ...seen.underlay, configuredMtu: system.underlay.mtu } }),
+        ...(seen === undefined
+          ? {}
+          : {
+              underlay: {
+                ...seen.underlay,
+                configuredMtu: system.underlay.mtu,
+                ...(offloads === undefined ? {} : { offloads }),
+              },
+            }),
+        peers: status.peers(),
         networks,
         bridgeNetfilter: { loaded: hasBridgeNetfilter(), chain: forwardChain },
         silencedBy: seen?.sysctls === false ? 'rules only: /proc/sys is read-only' : 'sysctls and rules',
-        modulesMissing: modules.filter(({ present }) => !present).map(({ module }) => module),
+        modulesMissing: view
+          .modules()
+          .filter(isWanting)
+          .map(({ module }) => module),
+        findings: view.findings(),
         reconcile: reconciler.status(),
       }
     },
-    async networks() {
+    // Whoever asks over HTTP must not be able to start processes each time.
+    networks: shared(async () => {
       const links = await listLinks(runner)
       return Promise.all(
         networkLinks(system).map(async (network) => {
@@ -107,21 +145,46 @@ export function createStatus(parts: {
           return networkStatus(network, { system, links, fdb, world: world.last() })
         }),
       )
+    }),
+    modules: () => view.modules(),
+    findings: () => view.findings(),
+    offloads: () => view.offloads(),
+    peers() {
+      const seen = world.last()
+      const others = seen === undefined ? undefined : otherNodes(seen)
+      return { ...peers.status(), ...(others === undefined ? {} : { count: others.length }) }
     },
-    modules: () => readModules(system),
     underlay: () => world.last()?.underlay,
   }
   return status
 }
 
-/** Ready when the kernel holds all that it should and frames of full size get through the underlay. */
-export function readinessOf(system: System, underlay: Underlay | undefined, reconcile: ReconcileStatus): Readiness {
+/** A node without peers is alone; one whose peers cannot be asked for just now goes on with those it has. */
+function peerReasons(peers: PeerSource): string[] {
+  if (peers.current() !== undefined) return []
+  return [`peers: not known yet: ${peers.status().problem ?? 'no answer'}`]
+}
+
+/** Ready once nothing of the agent's is left. */
+function removalOf({ converged, errors }: ReconcileStatus): Readiness {
+  return converged ? { state: 'ready', reasons: [] } : { state: 'unready', reasons: ['removing', ...errors] }
+}
+
+/** Ready when the kernel holds all that it should, frames of full size get through, and nothing else is wrong here. */
+export function readinessOf(
+  system: System,
+  world: World | undefined,
+  reconcile: ReconcileStatus,
+  problems: readonly string[],
+): Readiness {
+  const underlay = world?.underlay
   const reasons = reconcile.converged ? [] : [...reconcile.errors]
   if (!reconcile.converged && reasons.length === 0) reasons.push('the kernel does not hold all that it should yet')
   if (underlay !== undefined) {
     reasons.push(...mtuProblems(system, underlay), ...peerProblems(system, underlay))
     if (!underlay.carrier) reasons.push(`underlay ${underlay.device}: no carrier: no other node can be reached`)
   }
+  reasons.push(...problems)
   return { state: reasons.length === 0 ? 'ready' : 'unready', reasons }
 }
 
@@ -141,7 +204,7 @@ export function networkStatus(
     mtu: { configured: vxlan.mtu, ...(best === undefined ? {} : { best }) },
     ports: ports.length,
     oversizedPorts: ports.filter(({ mtu }) => mtu > vxlan.mtu).map(({ name }) => name),
-    peers: { ...(world === undefined ? {} : flooded(world.peers, world.underlay)), heard: heard(fdb) },
+    peers: { ...(world === undefined ? {} : flooded(world)), heard: heard(fdb) },
   }
 }
 
@@ -152,9 +215,10 @@ function linkStatus(name: string, links: readonly Link[]): LinkStatus {
   return { name, state, mtu: link.mtu, ...(link.mac === undefined ? {} : { mac: link.mac }) }
 }
 
-function flooded(peers: Peers, underlay: Underlay): Omit<PeerStatus, 'heard'> {
-  if ('group' in peers) return { group: peers.group }
-  return { configured: peers.addresses.filter((address) => address !== underlay.address) }
+function flooded(world: World): Omit<PeerStatus, 'heard'> {
+  if (world.peers !== undefined && 'group' in world.peers) return { group: world.peers.group }
+  const configured = otherNodes(world)
+  return configured === undefined ? {} : { configured }
 }
 
 /** Learned entries are the ones that nobody made permanent. */

@@ -1,25 +1,27 @@
 import { networkLinks, type System } from '@vpn-gateway/config'
-import { readNetwork, type Link, type Runner } from '@vpn-gateway/kernel'
+import { readNetwork, type Link, type Network, type Runner } from '@vpn-gateway/kernel'
 import { constants, existsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
+import type { Peers } from './peers.ts'
 import { chooseUnderlay, type Underlay } from './underlay.ts'
-
-/** Who receives what is flooded: broadcasts, and frames for a MAC that no node has learned yet. */
-export type Peers = { group: string } | { addresses: readonly string[] }
 
 /** What the agent is told and finds out about the node that it runs on. */
 export interface World {
   /** Name of the node. */
   node: string
   underlay: Underlay
-  /** All nodes, this one too. */
-  peers: Peers
+  /** All nodes, this one too; undefined while they are not known. */
+  peers: Peers | undefined
+  /** The node's addresses of the underlay's IP version, on whichever link. */
+  ownAddresses: readonly string[]
   /** Links of the node. */
   links: readonly Link[]
   /** Whether the kernel has IPv6. */
   ipv6: boolean
   /** Whether kernel parameters can be set; /proc/sys is read-only in a container that is not privileged. */
   sysctls: boolean
+  /** Whether iptables can take packets out of connection tracking. */
+  notrack: boolean
 }
 
 /** Reads the node, and keeps what was read last. */
@@ -30,24 +32,35 @@ export interface WorldReader {
   last(): World | undefined
 }
 
-export function createWorldReader(runner: Runner, system: System, node: string): WorldReader {
+/** `notrack` is found out once, before anything is changed; `peers` is asked at each reading. */
+export function createWorldReader(
+  runner: Runner,
+  system: System,
+  { node, notrack, peers }: { node: string; notrack: boolean; peers: () => Peers | undefined },
+): WorldReader {
   const ownLinks = new Set(networkLinks(system).flatMap(({ bridge, vxlan }) => [bridge, vxlan.name]))
   let last: World | undefined
   return {
     last: () => last,
     async read() {
       last = undefined
-      const [network, sysctls] = await Promise.all([
-        readNetwork(runner, 4, ['link', 'address', 'route']),
-        canSetParameters(),
-      ])
+      const family = system.underlay.ipFamily
+      const [network, sysctls] = await Promise.all([readView(runner, family), canSetParameters()])
+      const known = peers()
       last = {
         node,
-        underlay: chooseUnderlay(system, network, ownLinks),
-        peers: peersOf(system),
+        underlay: chooseUnderlay(
+          system,
+          network,
+          ownLinks,
+          known !== undefined && 'addresses' in known ? known.addresses : [],
+        ),
+        peers: known,
+        ownAddresses: network.addresses.map(({ address }) => address.slice(0, address.indexOf('/'))),
         links: network.links,
         ipv6: existsSync('/proc/sys/net/ipv6'),
         sysctls,
+        notrack,
       }
       return last
     },
@@ -59,8 +72,14 @@ export function hasBridgeNetfilter(): boolean {
   return existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables')
 }
 
-function peersOf({ underlay: { peers } }: System): Peers {
-  return 'multicast' in peers ? { group: peers.multicast } : { addresses: peers.addresses }
+/** Links, and addresses and routes of the underlay's IP version. */
+async function readView(runner: Runner, family: 4 | 6): Promise<Network> {
+  if (family === 4) return readNetwork(runner, 4, ['link', 'address', 'route'])
+  const [{ links }, rest] = await Promise.all([
+    readNetwork(runner, 4, ['link']),
+    readNetwork(runner, 6, ['address', 'route']),
+  ])
+  return { ...rest, links }
 }
 
 async function canSetParameters(): Promise<boolean> {

@@ -1,6 +1,7 @@
+import { plan } from '@vpn-gateway/reconcile'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { desired, macOf, ownerOf } from '../src/desired.ts'
+import { desired, macOf, ownerOf, removed } from '../src/desired.ts'
 import { link, systemWith, world } from './fixtures.ts'
 
 const vxlanOf = (state: ReturnType<typeof desired>, name: string) => state.links?.find((item) => item.name === name)
@@ -79,14 +80,53 @@ describe('floods', () => {
     expect(desired(systemWith(), world())).not.toHaveProperty('fdb')
   })
 
+  test('never go to an address of this node, on whichever device: it would hear itself', () => {
+    const own = ['127.0.0.1', '172.30.0.1', '10.0.0.1']
+    const state = desired(systemWith(), world({ ownAddresses: own, peers: { addresses: ['10.0.0.1', '10.0.0.2'] } }))
+    expect(new Set(state.fdb?.map(({ dst }) => dst))).toEqual(new Set(['10.0.0.2']))
+  })
+
+  test('are left as the kernel has them while the peers are not known', () => {
+    const state = desired(systemWith({ peers: '{ dns: node-agent.vpn-gateway.svc }' }), world({ peers: undefined }))
+    expect(state).not.toHaveProperty('fdb')
+    expect(vxlanOf(state, 'vpn-gateway-x')?.vxlan).not.toHaveProperty('group')
+  })
+
+  test('of a thousand peers: who leaves or joins has its own entry changed in each network, and nobody else', () => {
+    const many = Array.from({ length: 1000 }, (_, index) => `172.31.${Math.floor(index / 250)}.${(index % 250) + 1}`)
+    const of = (addresses: string[]) => desired(systemWith(), world({ peers: { addresses } }))
+    const empty = { links: [], addresses: [], routes: [], rules: [], sysctls: {}, iptables: [], nft: [], wireguard: [] }
+    const steps = (before: string[], after: string[]) =>
+      plan({ fdb: of(after).fdb ?? [] }, { ...empty, fdb: of(before).fdb ?? [] }, ownerOf(systemWith()))
+    const entry = (dev: string) => ({ dev, mac: '00:00:00:00:00:00', dst: '172.31.2.7' })
+    const inBoth = (action: string) =>
+      ['vpn-gateway-x', 'vpn-router-x'].map((dev) =>
+        expect.objectContaining({ object: 'fdb', action, entry: expect.objectContaining(entry(dev)) }),
+      )
+    const others = many.filter((address) => address !== '172.31.2.7')
+    expect(steps(many, others)).toEqual(inBoth('del'))
+    expect(steps(others, many)).toEqual(inBoth('append'))
+    expect(steps(many, many)).toEqual([])
+  })
+
   test("are the agent's on exactly its VXLAN links", () => {
     expect(ownerOf(systemWith()).fdbDevices).toEqual(['vpn-gateway-x', 'vpn-router-x'])
   })
 })
 
+test('told to remove, nothing of its own is left to want', () => {
+  const state = removed(world())
+  expect(state.links).toEqual([])
+  expect(state.iptables?.map(({ family, table, chains, jumps }) => [family, table, chains, jumps])).toEqual([
+    [4, 'filter', {}, {}],
+    [4, 'raw', {}, {}],
+    [6, 'filter', {}, {}],
+  ])
+})
+
 describe('the node is no host on the networks', () => {
   test('frames that only cross a bridge pass, everything else is dropped', () => {
-    const [filter4, filter6] = desired(systemWith(), world()).iptables ?? []
+    const [filter4, , filter6] = desired(systemWith(), world()).iptables ?? []
     expect(filter4).toMatchObject({
       family: 4,
       jumps: { FORWARD: 'VG-BRIDGE', INPUT: 'VG-NODE' },
@@ -105,14 +145,31 @@ describe('the node is no host on the networks', () => {
     expect(JSON.stringify(filter6)).not.toContain('ACCEPT')
   })
 
+  test('in raw their frames leave connection tracking, where the kernel can, and pass what judges by source', () => {
+    const raw = (notrack: boolean) => desired(systemWith(), world({ notrack })).iptables?.[1]
+    expect(raw(true)).toMatchObject({
+      table: 'raw',
+      jumps: { PREROUTING: 'VG-RAW' },
+      chains: {
+        'VG-RAW': [
+          '-i vpn-gateway -j CT --notrack',
+          '-i vpn-gateway -j ACCEPT',
+          '-i vpn-router -j CT --notrack',
+          '-i vpn-router -j ACCEPT',
+        ],
+      },
+    })
+    expect(raw(false)?.chains['VG-RAW']).toEqual(['-i vpn-gateway -j ACCEPT', '-i vpn-router -j ACCEPT'])
+  })
+
   test('no policy of the node is touched', () => {
-    expect(desired(systemWith(), world()).iptables?.map(({ policies }) => policies)).toEqual([{}, {}])
+    expect(desired(systemWith(), world()).iptables?.map(({ policies }) => policies)).toEqual([{}, {}, {}])
   })
 
   test('parameters are left out where they cannot be set, those of IPv6 where there is none', () => {
     expect(desired(systemWith(), world({ sysctls: false }))).not.toHaveProperty('sysctls')
     const state = desired(systemWith(), world({ ipv6: false }))
     expect(Object.keys(state.sysctls ?? {}).some((key) => key.includes('ipv6'))).toBe(false)
-    expect(state.iptables?.map(({ family }) => family)).toEqual([4])
+    expect(state.iptables?.map(({ family }) => family)).toEqual([4, 4])
   })
 })

@@ -5,6 +5,7 @@ import type { World } from '../src/world.ts'
 /** A valid system file with another underlay section; `mtu` is the gateway network's. */
 export function systemWith({
   device = 'default-route',
+  ipFamily = 4,
   peers = '{ multicast: 239.192.50.50 }',
   mtu = 1420,
   underlayMtu = 1500,
@@ -12,6 +13,7 @@ export function systemWith({
   tunnelMtu = 1420,
 }: {
   device?: string
+  ipFamily?: 4 | 6
   peers?: string
   mtu?: number
   underlayMtu?: number
@@ -36,6 +38,7 @@ routerNetwork:
   vxlan: { vni: 51 }
 underlay:
   device: ${device}
+  ipFamily: ${ipFamily}
   mtu: ${underlayMtu}
   peers: ${peers}
 tunnel: { mtu: ${tunnelMtu} }
@@ -54,6 +57,8 @@ export const link = (name: string, more: Partial<Link> = {}): Link => ({
 
 export const world = (more: Partial<World> = {}): World => ({
   node: 'node-1',
+  ownAddresses: ['127.0.0.1', '172.30.0.1'],
+  notrack: true,
   underlay: { device: 'eth0', address: '172.30.0.1', mtu: 1500, carrier: true },
   peers: { group: '239.192.50.50' },
   links: [link('lo'), link('eth0')],

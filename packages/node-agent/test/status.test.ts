@@ -6,10 +6,12 @@ import { link, systemWith, world } from './fixtures.ts'
 
 const done: ReconcileStatus = { converged: true, passes: 1, errors: [], pending: [], driftRepaired: 0 }
 const { underlay } = world()
+const judge = (seen: typeof underlay, reconcile = done, problems: string[] = []) =>
+  readinessOf(systemWith(), world({ underlay: seen }), reconcile, problems)
 
 describe('ready', () => {
   test('when the kernel holds everything and the underlay fits', () => {
-    expect(readinessOf(systemWith(), underlay, done)).toEqual({ state: 'ready', reasons: [] })
+    expect(judge(underlay)).toEqual({ state: 'ready', reasons: [] })
   })
 
   test.each([
@@ -18,9 +20,16 @@ describe('ready', () => {
     ['an underlay that shrank', { ...underlay, mtu: 1400 }, done, /gatewayNetwork\.mtu.*at most 1350/],
     ['an underlay without carrier', { ...underlay, carrier: false }, done, /underlay eth0: no carrier/],
   ])('not with %s', (_name, seen, reconcile, reason) => {
-    const { state, reasons } = readinessOf(systemWith(), seen, reconcile)
+    const { state, reasons } = judge(seen, reconcile)
     expect(state).toBe('unready')
     expect(reasons.join('\n')).toMatch(reason)
+  })
+})
+
+test('not while something here will fail for want of a kernel module', () => {
+  expect(judge(underlay, done, ['kernel module ip_vs: not loaded'])).toEqual({
+    state: 'unready',
+    reasons: ['kernel module ip_vs: not loaded'],
   })
 })
 

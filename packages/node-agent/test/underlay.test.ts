@@ -1,5 +1,6 @@
 import type { Route } from '@vpn-gateway/kernel'
 import { expect, test } from 'vitest'
+import { mtuProblems, networkMtus } from '../src/mtu.ts'
 import { chooseUnderlay, peerProblems } from '../src/underlay.ts'
 import { link, systemWith } from './fixtures.ts'
 
@@ -31,8 +32,8 @@ const view = {
     route('eth1', 0, { dst: '192.0.2.0/24' }),
   ],
 }
-const choose = (device: string, more: Partial<typeof view> = {}, peers?: string) =>
-  chooseUnderlay(systemWith({ device, ...(peers === undefined ? {} : { peers }) }), { ...view, ...more }, own)
+const choose = (device: string, more: Partial<typeof view> = {}, peers: string[] = []) =>
+  chooseUnderlay(systemWith({ device }), { ...view, ...more }, own, peers)
 
 test('by the default route of the main table with the lowest metric', () => {
   expect(choose('default-route')).toEqual({ device: 'eth0', address: '10.0.0.5', mtu: 1500, carrier: true })
@@ -47,7 +48,7 @@ test('by a network that it has an address in; own links do not count', () => {
 })
 
 test('of several addresses, the one that the peers know', () => {
-  expect(choose('eth0', {}, '{ addresses: [10.0.0.99, 10.0.0.7] }').address).toBe('10.0.0.99')
+  expect(choose('eth0', {}, ['10.0.0.99', '10.0.0.7']).address).toBe('10.0.0.99')
 })
 
 test('else the one in use, whatever comes first now', () => {
@@ -76,4 +77,22 @@ test('a node that its peers do not know is named', () => {
     "underlay.peers.addresses: 10.0.0.5, this node's address on eth0, is missing: expected every node's address",
   ])
   expect(peerProblems(systemWith(), underlay)).toEqual([])
+})
+
+test('over IPv6: its default route, a global address of its own, and 70 bytes', () => {
+  const six = (dev: string, text: string) => ({ dev, address: text, family: 6 as const })
+  const system = systemWith({ ipFamily: 6, peers: '{ multicast: "ff05::50" }', mtu: 1400, routerMtu: 1430 })
+  const read = {
+    links: view.links,
+    addresses: [...view.addresses, six('eth0', 'fe80::1/64'), six('eth0', '2001:db8::5/64'), six('lo', '::1/128')],
+    routes: [...view.routes, route('eth0', 100, { family: 6 })],
+  }
+  expect(chooseUnderlay(system, read, own, [])).toMatchObject({ device: 'eth0', address: '2001:db8::5' })
+  expect(() => chooseUnderlay(system, { ...read, addresses: view.addresses }, own, [])).toThrow(
+    'eth0 has no IPv6 address',
+  )
+  expect(networkMtus(system, { mtu: 1500 }).map(({ best }) => best)).toEqual([1420, 1430])
+  expect(mtuProblems(system, { device: 'eth0', mtu: 1490 })).toEqual([
+    'routerNetwork.mtu: 1430 is more than the 1490 of eth0 on this node less 70 bytes of VXLAN: expected at most 1420',
+  ])
 })
