@@ -1,0 +1,30 @@
+/** The providers' files of a deployment, before they become a Secret. */
+import { UserError } from '@vpn-gateway/config'
+import { readTunnelFile } from '@vpn-gateway/gateway-agent/tunnel-file'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** Reads the file of each gateway. Throws a `UserError` with one line for each that is missing, wrong, or nobody's. */
+export async function requireTunnels(directory: string, gateways: number): Promise<void> {
+  const found = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    throw new UserError(`--tunnels: ${directory}: ${error.code}: expected a directory with gateway-0.conf and so on`)
+  })
+  const expected = Array.from({ length: gateways }, (_, index) => `gateway-${index}.conf`)
+  const problems: string[] = []
+  for (const name of expected) {
+    if (!found.includes(name)) {
+      problems.push(`--tunnels: ${name}: missing in ${directory}: expected one for each of ${gateways} gateways`)
+      continue
+    }
+    try {
+      await readTunnelFile(join(directory, name))
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      problems.push(...error.problems)
+    }
+  }
+  for (const name of found.filter((each) => /^gateway-\d+\.conf$/.test(each) && !expected.includes(each))) {
+    problems.push(`--tunnels: ${name}: no such gateway: there are ${gateways} (--gateways N says otherwise)`)
+  }
+  if (problems.length > 0) throw new UserError(problems)
+}

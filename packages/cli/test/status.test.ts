@@ -1,0 +1,155 @@
+/** A running system on one screen: by agents' answers, and by real HTTP servers that give them. */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { run } from '../src/run.ts'
+
+const answers = {
+  gateway: {
+    '/v1/status': {
+      agent: 'gateway-agent',
+      name: 'gateway-0',
+      state: 'ready',
+      reasons: [],
+      tunnel: 'up',
+      address: '192.168.50.248',
+    },
+    '/v1/tunnel': { exitAddress: '203.0.113.21', peers: [{ handshakeAgeSeconds: 34 }] },
+  },
+  dead: {
+    '/v1/status': {
+      agent: 'gateway-agent',
+      name: 'gateway-1',
+      state: 'unready',
+      reasons: [`the tunnel carries nothing: ${'a long reason '.repeat(9)}`],
+      tunnel: 'down',
+      address: '192.168.50.249',
+    },
+    '/v1/tunnel': { peers: [] },
+  },
+  router: {
+    '/v1/status': {
+      agent: 'router-agent',
+      name: 'router-0',
+      state: 'ready',
+      reasons: [],
+      vrrp: { state: 'MASTER', holdsVip: true },
+      ipvsSync: { sender: true, receiver: true },
+      daemons: [
+        { name: 'keepalived', state: 'running' },
+        { name: 'conntrackd', state: 'waiting' },
+      ],
+    },
+    '/v1/vrrp': { vip: '192.168.50.240' },
+    '/v1/ipvs': {
+      services: [
+        { realServers: [{ address: '192.168.50.248', weight: 100, activeConnections: 12, inactiveConnections: 3 }] },
+        {
+          realServers: [
+            { address: '192.168.50.248', weight: 100, activeConnections: 1, inactiveConnections: 0 },
+            { address: '192.168.50.250', weight: 50, activeConnections: 7, inactiveConnections: 0 },
+          ],
+        },
+      ],
+    },
+  },
+  node: {
+    '/v1/status': {
+      agent: 'node-agent',
+      name: 'node-1',
+      state: 'ready',
+      reasons: [],
+      underlay: { device: 'eth0', address: '172.30.0.1', mtu: 1500 },
+      peers: { source: 'dns', count: 2 },
+      networks: [
+        { bridge: { name: 'vpn-gateway', state: 'up' }, vxlan: { name: 'vpn-gateway-x', state: 'up' }, ports: 3 },
+        { bridge: { name: 'vpn-router', state: 'up' }, vxlan: { name: 'vpn-router-x', state: 'absent' }, ports: 1 },
+      ],
+    },
+  },
+}
+
+/** URL of a server with these answers. */
+async function serve(routes: Record<string, object>): Promise<string> {
+  const server = createServer((request, response) => {
+    const answer = routes[request.url ?? '']
+    response.writeHead(answer === undefined ? 404 : 200).end(JSON.stringify(answer ?? {}))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+const asked = async (...routes: Record<string, object>[]) =>
+  (await Promise.all(routes.map(serve))).flatMap((url) => ['--agent', url])
+
+test('tunnels, exits, flows, the virtual IP, sync, links and what is wrong, within 80 columns', async () => {
+  const agents = await asked(answers.gateway, answers.dead, answers.router, answers.node)
+  const { output, exitCode } = await run(['status', ...agents, '--agent', 'http://127.0.0.1:1'])
+  expect(exitCode).toBe(1)
+  expect(output.split('\n').filter((line) => line.length > 80)).toEqual([])
+  const lines = output.split('\n').map((line) => line.replaceAll(/ {2,}/g, ' | '))
+  expect(lines[0]).toBe('1 of 2 exits up · active: router-0 · 2 nodes')
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      'gateway-0 | up | 203.0.113.21 | 34 s ago | ready',
+      'gateway-1 | down | - | - | unready',
+      'router-0 | MASTER | 192.168.50.240 (here) | sends, receives | waiting | ready',
+      'FLOWS BY | ADDRESS | WEIGHT | ACTIVE | ENDING',
+      // Of two services the sum; out of service; of a gateway that was not asked.
+      'gateway-0 | 192.168.50.248 | 100 | 13 | 3',
+      'gateway-1 | 192.168.50.249 | none | 0 | 0',
+      '- | 192.168.50.250 | 50 | 7 | 0',
+      'node-1 | eth0 172.30.0.1 | 1500 | 3 of 4 up | 4 | 2 | ready',
+      ' | node-1: link vpn-router-x: absent',
+      expect.stringMatching(/^ \| gateway-1: the tunnel carries nothing: .*…$/),
+      expect.stringMatching(/^ \| 127\.0\.0\.1:1: /),
+    ]),
+  )
+})
+
+test('names as long as clouds give them leave every column on the screen', async () => {
+  const status = {
+    ...answers.node['/v1/status'],
+    name: 'ip-10-20-30-40.eu-central-1.compute.internal',
+    underlay: { device: 'enp0s31f6', address: '192.168.100.100', mtu: 1500 },
+  }
+  const { output } = await run(['status', ...(await asked({ '/v1/status': status }))])
+  const lines = output.split('\n')
+  expect(lines[0]).toBe('0 of 0 exits up · 1 node')
+  expect(lines.filter((line) => line.length > 80)).toEqual([])
+  expect(lines).toContainEqual(
+    expect.stringMatching(/^ip-10-20-30-.*… .*192\.168\.100\.100 .*1500 .*3 of 4 up .*4 .*2 .*ready$/),
+  )
+})
+
+test('where all are ready nothing is wrong, and the exit code is 0', async () => {
+  const { output, exitCode } = await run(['status', ...(await asked(answers.gateway, answers.router))])
+  expect([exitCode, output.includes('PROBLEMS')]).toEqual([0, false])
+})
+
+test('--json has every answer as it was given', async () => {
+  const { output } = await run(['status', '--json', ...(await asked(answers.gateway))])
+  expect(JSON.parse(output)).toEqual({
+    problems: [],
+    agents: [
+      {
+        url: expect.stringMatching(/^http:\/\/127/),
+        kind: 'gateway',
+        status: answers.gateway['/v1/status'],
+        details: { tunnel: answers.gateway['/v1/tunnel'] },
+      },
+    ],
+  })
+})
+
+test('one that takes too long is named, and does not keep the others waiting', async () => {
+  const server = createServer(() => undefined).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => (server.closeAllConnections(), void server.close()))
+  const slow = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { output } = await run(['status', '--timeout', '0.2', '--agent', slow, ...(await asked(answers.gateway))])
+  expect(output).toContain(`${slow.slice(7)}: no answer in time`)
+  expect(output).toContain('gateway-0')
+})

@@ -1,0 +1,111 @@
+/** Everything below deploy/, as kustomize builds it, and strictly by the schemas of Kubernetes. */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { parseAllDocuments, stringify } from 'yaml'
+import { strictProblems, type KubernetesObject } from '../src/strict.ts'
+import { tool } from '../src/tools.ts'
+
+const deploy = fileURLToPath(new URL('../../../deploy', import.meta.url))
+let kustomize = ''
+let directory = ''
+
+beforeAll(async () => {
+  kustomize = await tool('kustomize')
+  // kustomize takes other kustomizations by relative paths only.
+  directory = await mkdtemp(join(fileURLToPath(new URL('..', import.meta.url)), '.overlay-'))
+}, 300_000)
+
+afterAll(() => rm(directory, { recursive: true, force: true }))
+
+const objectsIn = (text: string): KubernetesObject[] =>
+  parseAllDocuments(text).map((document) => document.toJS() as KubernetesObject)
+
+async function build(path: string): Promise<KubernetesObject[]> {
+  return objectsIn((await execa(kustomize, ['build', path])).stdout)
+}
+
+/** What an operator would write: the base or an overlay, with components. */
+async function overlay(resource: string, components: string[], more: object = {}): Promise<KubernetesObject[]> {
+  const path = (name: string) => relative(directory, join(deploy, name))
+  const kustomization = {
+    apiVersion: 'kustomize.config.k8s.io/v1beta1',
+    kind: 'Kustomization',
+    resources: [path(resource)],
+    components: components.map(path),
+    ...more,
+  }
+  await writeFile(join(directory, 'kustomization.yaml'), stringify(kustomization))
+  return build(directory)
+}
+
+test('every kustomization below deploy/ is one of those that are tested here', async () => {
+  const found = (await readdir(deploy, { recursive: true }))
+    .filter((name) => name.endsWith('kustomization.yaml'))
+    .sort()
+  expect(found).toEqual([
+    'base/kustomization.yaml',
+    'components/monitoring/kustomization.yaml',
+    'components/own-tunnel-file/kustomization.yaml',
+    'overlays/single-gateway/kustomization.yaml',
+  ])
+})
+
+test.each(['base', 'overlays/single-gateway'])(
+  'deploy/%s builds, and has no key that Kubernetes does not know',
+  async (name) => {
+    const objects = await build(join(deploy, name))
+    expect(objects.map(({ kind }) => kind)).toContain('DaemonSet')
+    expect(await strictProblems(objects)).toEqual([])
+  },
+)
+
+test('strict means strict: a key that is misspelt anywhere is found', async () => {
+  const [pod] = objectsIn(await readFile(join(deploy, 'examples/client-pod.yaml'), 'utf8'))
+  const wrong = JSON.parse(JSON.stringify(pod).replace('allowPrivilegeEscalation', 'allowPrivilegeEscalations'))
+  const [problem] = await strictProblems([wrong as KubernetesObject])
+  expect(problem).toContain('allowPrivilegeEscalations')
+})
+
+test('the examples have no key that Kubernetes does not know', async () => {
+  const names = await readdir(join(deploy, 'examples'))
+  const texts = await Promise.all(names.map((name) => readFile(join(deploy, 'examples', name), 'utf8')))
+  expect(await strictProblems(texts.flatMap(objectsIn))).toEqual([])
+})
+
+test.each(['base', 'overlays/single-gateway'])('monitoring joins %s', async (name) => {
+  const objects = await overlay(name, ['components/monitoring'])
+  const kinds = objects.map(({ kind }) => kind)
+  expect(kinds).toEqual(expect.arrayContaining(['PodMonitor', 'PrometheusRule', 'DaemonSet']))
+  expect(await strictProblems(objects)).toEqual([])
+})
+
+test('with own-tunnel-file a gateway pod sees one file of the Secret and nothing else of it', async () => {
+  const objects = await overlay('base', ['components/own-tunnel-file'])
+  expect(await strictProblems(objects)).toEqual([])
+  const gateway = objects.find(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name === 'gateway')
+  const [container] = (gateway as unknown as { spec: { template: { spec: { containers: Container[] } } } }).spec
+    .template.spec.containers
+  const mounts = container?.volumeMounts.filter(({ name }) => name === 'tunnels')
+  expect(mounts).toEqual([
+    { name: 'tunnels', mountPath: '/etc/wireguard/$(NAME).conf', subPathExpr: '$(NAME).conf', readOnly: true },
+  ])
+})
+
+interface Container {
+  image: string
+  volumeMounts: { name: string }[]
+}
+
+test('images come from a registry by a kustomization of the operator', async () => {
+  const images = ['gateway', 'router', 'node'].map((agent) => ({
+    name: `vpn-gateway/${agent}-agent`,
+    newName: `registry.example.org/vpn-gateway/${agent}-agent`,
+  }))
+  const text = JSON.stringify(await overlay('base', [], { images }))
+  expect(text.match(/"image":"[^"]+"/g)?.every((image) => image.startsWith('"image":"registry.example.org/'))).toBe(
+    true,
+  )
+})
