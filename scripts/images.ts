@@ -1,135 +1,166 @@
 /**
- * npm run images [-- --base IMAGE] [--builder buildah|podman|docker] [--tag TAG] [gateway|router|node]...
- * Builds the agents' images. The base is an image with Debian and Node; where it is neither here nor to be had from a
- * registry, it is made from the distribution's packages and the Node that runs this.
+ * npm run images [-- --base IMAGE] [--builder buildah|podman|docker] [--tag TAG] [--unpack DIR] [--newer | --lock]
+ *                [gateway|router|node]...
+ * Builds the agents' images and lists what is in them. The base is an image with Debian and Node; where it is neither here
+ * nor to be had from a registry, it is made from the distribution's packages and the Node that runs this.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { findBase } from './images/base.ts'
+import {
+  build,
+  type Builder,
+  builders,
+  exportRoot,
+  findBuilder,
+  hasImage,
+  inspectImage,
+  run,
+  works,
+} from './images/builder.ts'
+import type { NpmPackage } from './images/bundled.ts'
+import { repository, wrong } from './images/fail.ts'
+import { type Contents, debianPackages, licenseList, sbom } from './images/inventory.ts'
+import { type Added, added, sizeTable } from './images/size.ts'
 
-const root = new URL('..', import.meta.url).pathname
 const agents = ['gateway', 'router', 'node']
-const builders = ['buildah', 'podman', 'docker']
-const defaultBase = 'node:24-trixie-slim'
-/** The Debian release that the default base has. */
-const release = 'trixie'
+
+const usage = `usage: npm run images [-- OPTION...] [gateway|router|node]...
+
+Builds the images (all three unless named) and writes dist/images/AGENT-agent.{cdx.json,licenses.txt}.
+
+  --base IMAGE      image with Debian and Node to build on (default node:24.21.0-trixie-slim)
+  --builder NAME    buildah, podman or docker (default: the first of these that is installed)
+  --tag TAG         tag of the images (default: the version)
+  --unpack DIR      write each image's root file system to DIR/AGENT/root, and how it is run to DIR/AGENT/image.json
+  --newer           take today's versions of Debian's packages, not those in images/AGENT/packages.lock
+  --lock            the same, and write these versions to images/AGENT/packages.lock`
 
 const { values, positionals } = options()
-const builder = values.builder ?? builders.find((name) => works(name, '--version'))
+const builder = (values.builder as Builder | undefined) ?? findBuilder()
 if (builder === undefined) wrong(`none of ${builders.join(', ')} is installed: with Debian, apt-get install buildah`)
-const tag = values.tag ?? (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version
+const version = (JSON.parse(read('package.json')) as { version: string }).version
+const tag = values.tag ?? version
 const chosen = positionals.length > 0 ? positionals : agents
+/** Files get the commit's time, so that the same commit gives the same layers. */
+const epoch = process.env['SOURCE_DATE_EPOCH'] ?? git('log', '-1', '--format=%ct')
 
-run('bundling the agents', join(root, 'node_modules/.bin/rolldown'), ['-c', 'rolldown.config.ts'])
-const base = values.base ?? findBase()
-for (const agent of chosen) {
-  const given = { BASE: base, VERSION: tag, REVISION: revision() }
-  const buildArguments = Object.entries(given).flatMap(([key, value]) => ['--build-arg', `${key}=${value}`])
-  const file = `images/${agent}/Containerfile`
-  run(`building ${nameOf(agent)}`, builder, build().concat(buildArguments, '--file', file, '--tag', nameOf(agent), '.'))
+run('bundling the agents', join(repository, 'node_modules/.bin/rolldown'), ['-c', 'rolldown.config.ts'])
+const base = baseOf(builder)
+const scratch = mkdtempSync(join(tmpdir(), 'vpn-gateway-images-'))
+try {
+  const baseRoot = join(scratch, 'base')
+  exportRoot(builder, base, baseRoot)
+  const built = chosen.map((agent) => buildAgent(builder, agent, baseRoot))
+  console.log(`made from ${base} with ${builder}\n\n${sizeTable(built)}`)
+} finally {
+  rmSync(scratch, { recursive: true, force: true })
 }
-console.log(`made from ${base} with ${builder}: ${chosen.map(nameOf).join(', ')}`)
+
+function baseOf(with_: Builder): string {
+  const named = values.base
+  if (named === undefined) return findBase(with_, epoch)
+  if (!hasImage(with_, named))
+    wrong(`--base: ${named}: neither here nor to be had: expected an image with Debian and Node`)
+  return named
+}
+
+function buildAgent(with_: Builder, agent: string, baseRoot: string): { image: string } & Added {
+  const image = `vpn-gateway/${agent}-agent:${tag}`
+  const newer = values.newer === true || values.lock === true
+  build(with_, image, {
+    context: '.',
+    file: `images/${agent}/Containerfile`,
+    epoch,
+    arguments: { BASE: base, VERSION: tag, REVISION: revision(), ...(newer ? { NEWER: 'yes' } : {}) },
+  })
+  const { config, digest } = inspectImage(with_, image)
+  // npm starts this at the repository's root; a path that the user typed is relative to where they typed it.
+  const unpack = values.unpack === undefined ? scratch : resolve(process.env['INIT_CWD'] ?? '.', values.unpack)
+  const directory = join(unpack, agent)
+  const root = join(directory, 'root')
+  exportRoot(with_, image, root)
+  const overBase = added(baseRoot, root)
+  writeFileSync(join(directory, 'image.json'), `${JSON.stringify({ image, digest, config, overBase }, undefined, 2)}\n`)
+  const contents = contentsOf(image, agent, root)
+  mkdirSync(join(repository, 'dist/images'), { recursive: true })
+  writeFileSync(join(repository, `dist/images/${agent}-agent.cdx.json`), sbom(contents))
+  writeFileSync(join(repository, `dist/images/${agent}-agent.licenses.txt`), licenseList(contents))
+  if (values.lock === true) writeLock(agent, root)
+  console.log(
+    `  ${image} ${digest.slice(0, 12)}: ${contents.debian.length} Debian, ${contents.npm.length} npm packages`,
+  )
+  return { image, ...overBase }
+}
+
+function contentsOf(image: string, agent: string, root: string): Contents {
+  const release = /^VERSION_CODENAME=(\S+)$/m.exec(readFileSync(join(root, 'etc/os-release'), 'utf8'))?.[1] ?? ''
+  return {
+    image: image.replace(/:[^:]*$/, ''),
+    version: tag,
+    node: execFileSync(join(root, 'usr/local/bin/node'), ['--version'], { encoding: 'utf8' }).trim().slice(1),
+    release,
+    debian: debianPackages(root),
+    npm: npmPackages(`${agent}-agent`, 'vpn-gateway'),
+    epoch: Number(epoch),
+  }
+}
+
+/** The npm packages in bundles, each once. */
+function npmPackages(...bundles: string[]): NpmPackage[] {
+  const all = bundles.flatMap((name) => JSON.parse(read(`dist/${name}.packages.json`)) as NpmPackage[])
+  const byName = new Map(all.map((each) => [`${each.name}@${each.version}`, each]))
+  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function writeLock(agent: string, root: string): void {
+  const path = 'usr/share/vpn-gateway/packages.lock'
+  const now = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')
+  const head = `# Made by npm run images -- --lock from images/${agent}/packages.\n# snapshot ${now}\n`
+  writeFileSync(join(repository, `images/${agent}/packages.lock`), `${head}${readFileSync(join(root, path), 'utf8')}`)
+}
 
 function options() {
   try {
     const parsed = parseArgs({
       allowPositionals: true,
-      options: { base: { type: 'string' }, builder: { type: 'string' }, tag: { type: 'string' } },
+      options: {
+        base: { type: 'string' },
+        builder: { type: 'string' },
+        tag: { type: 'string' },
+        unpack: { type: 'string' },
+        newer: { type: 'boolean' },
+        lock: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
     })
+    if (parsed.values.help === true) {
+      console.log(usage)
+      process.exit(0)
+    }
     for (const name of parsed.positionals) if (!agents.includes(name)) wrong(`${name}: expected ${agents.join(', ')}`)
     const named = parsed.values.builder
-    if (named !== undefined && !builders.includes(named)) wrong(`--builder: ${named}: expected ${builders.join(', ')}`)
+    if (named !== undefined && !(builders as readonly string[]).includes(named)) {
+      wrong(`--builder: ${named}: expected ${builders.join(', ')}`)
+    }
+    if (named !== undefined && !works(named, '--version')) wrong(`--builder: ${named}: is not installed`)
     return parsed
   } catch (error) {
     return wrong((error as Error).message)
   }
 }
 
-function nameOf(agent: string): string {
-  return `vpn-gateway/${agent}-agent:${tag}`
-}
-
-/** Isolation by chroot asks for no cgroup, bridge or further namespace; only buildah has it. */
-function build(): string[] {
-  return builder === 'buildah' ? ['build', '--isolation', 'chroot', '--timestamp', commitTime()] : ['build']
-}
-
-/** Files get the commit's time, so that the same commit gives the same layers. */
-function commitTime(): string {
-  return git(['log', '-1', '--format=%ct'])
+function read(path: string): string {
+  return readFileSync(join(repository, path), 'utf8')
 }
 
 function revision(): string {
-  const changed = git(['status', '--porcelain']) !== ''
-  return `${git(['rev-parse', 'HEAD'])}${changed ? '-changed' : ''}`
+  return `${git('rev-parse', 'HEAD')}${git('status', '--porcelain') === '' ? '' : '-changed'}`
 }
 
-function git(args: string[]): string {
-  return execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
-}
-
-function findBase(): string {
-  const tool = builder ?? ''
-  const inspect = tool === 'buildah' ? ['inspect', '--type', 'image'] : ['image', 'inspect']
-  if (works(tool, ...inspect, defaultBase)) return defaultBase
-  console.log(`getting ${defaultBase}`)
-  if (works(tool, 'pull', defaultBase)) return defaultBase
-  return makeBase()
-}
-
-/** Debian's smallest system and this Node, under the name that the Containerfiles expect. */
-function makeBase(): string {
-  const name = `localhost/${defaultBase}`
-  if (!works('mmdebstrap', '--version')) {
-    wrong(`no ${defaultBase} to be had and no mmdebstrap to make it with: --base IMAGE, or apt-get install mmdebstrap`)
-  }
-  const directory = mkdtempSync(join(tmpdir(), 'vpn-gateway-base-'))
-  try {
-    const excluded = readFileSync(join(root, 'images/dpkg.cfg'), 'utf8').match(/^path-.*$/gm) ?? []
-    run(
-      `making ${name} from Debian's packages`,
-      'mmdebstrap',
-      ['--quiet', '--variant=minbase', '--include=ca-certificates'].concat(
-        excluded.map((line) => `--dpkgopt=${line}`),
-        release,
-        join(directory, 'debian.tar'),
-      ),
-    )
-    mkdirSync(join(directory, 'bin'))
-    copyFileSync(process.execPath, join(directory, 'bin/node'))
-    writeFileSync(
-      join(directory, 'Containerfile'),
-      'FROM scratch\nADD debian.tar /\nCOPY bin/node /usr/local/bin/node\n' +
-        'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nCMD ["node"]\n',
-    )
-    run(`importing ${name}`, builder ?? '', [...build(), '--tag', name, directory])
-  } finally {
-    rmSync(directory, { recursive: true, force: true })
-  }
-  return name
-}
-
-/** Runs a program at the repository's root and says only what it does, unless it fails. */
-function run(what: string, program: string, args: string[]): void {
-  console.log(what)
-  const { status, stdout, stderr, error } = spawnSync(program, args, {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-  })
-  if (status === 0) return
-  console.error(`${stdout}${stderr}${error?.message ?? ''}`)
-  console.error(`images: ${what}: ${program} ended with ${status}`)
-  process.exit(1)
-}
-
-function works(program: string, ...args: string[]): boolean {
-  return spawnSync(program, args, { stdio: 'ignore', timeout: 300_000 }).status === 0
-}
-
-function wrong(problem: string): never {
-  console.error(`images: ${problem}`)
-  process.exit(2)
+function git(...args: string[]): string {
+  return execFileSync('git', args, { cwd: repository, encoding: 'utf8' }).trim()
 }
