@@ -4,10 +4,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bundleTests, listTests } from './bundle.ts'
-import { type Part, parseTestArguments, type TestRequest } from './lab/src/checks/parts.ts'
+import { type Part, parseTestArguments, testHelp, type TestRequest } from './lab/src/checks/parts.ts'
 import {
   addTotals,
+  closingLines,
   exitCodeFor,
+  nothingRan,
   NOTHING,
   oneCheck,
   type Totals,
@@ -15,6 +17,7 @@ import {
   vitestTotals,
 } from './lab/src/checks/totals.ts'
 import { ensureBundles } from './lab/src/machine/bundles.ts'
+import { ensureImages, imagesDirectory } from './lab/src/machine/images.ts'
 import type { Machine } from './lab/src/machine/machine.ts'
 import { bootMachine } from './lab/src/machine/vm.ts'
 import { repositoryRoot } from './lab/src/paths.ts'
@@ -23,6 +26,10 @@ const root = repositoryRoot()
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 const colour: Record<string, string> = process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }
 let child: ChildProcess | undefined
+/** What has ended so far: all of it, and of it the tests that vitest chose by the request's names. */
+let ended = NOTHING
+let tests = NOTHING
+const close = (totals: Totals): void => say(`\n${closingLines(totals).join('\n')}`)
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
@@ -30,6 +37,7 @@ for (const [signal, code] of [
 ] as const) {
   process.once(signal, () => {
     child?.kill(signal)
+    close(addTotals(ended, oneCheck(false)))
     // A machine that is up ends with this process.
     process.exit(code)
   })
@@ -58,9 +66,18 @@ async function step(title: string, work: () => Promise<Totals>): Promise<Totals>
     say(error instanceof Error ? error.message : String(error))
     totals = oneCheck(false)
   }
+  ended = addTotals(ended, totals)
   const seconds = ((performance.now() - began) / 1000).toFixed(1)
-  say(`-- ${title}: ${totals.failed > 0 ? 'FAILED' : 'ok'} (${totalsLine(totals)}) in ${seconds} s`)
+  const nothing = totals.passed === 0 && totals.skipped > 0
+  say(
+    `-- ${title}: ${totals.failed > 0 ? 'FAILED' : nothing ? 'nothing ran' : 'ok'} (${totalsLine(totals)}) in ${seconds} s`,
+  )
   return totals
+}
+
+/** A step of tests, which names may choose from. */
+async function testStep(title: string, work: () => Promise<Totals>): Promise<void> {
+  tests = addTotals(tests, await step(title, work))
 }
 
 const check = (title: string, program: string, ...args: string[]): Promise<Totals> =>
@@ -74,11 +91,17 @@ const vitestArguments = (report: string, reporter: 'default' | 'verbose'): strin
   `--outputFile.json=${report}`,
 ]
 
-async function unit(): Promise<Totals> {
+/** What vitest is to leave out. */
+const narrowed = ({ files, name }: TestRequest): string[] => [
+  ...files,
+  ...(name === undefined ? [] : [`--testNamePattern=${name}`]),
+]
+
+async function unit(request: TestRequest): Promise<Totals> {
   const directory = await mkdtemp(join(tmpdir(), 'vpn-gateway-test-'))
   try {
     const report = join(directory, 'unit.json')
-    const exitCode = await here('vitest', ...vitestArguments(report, 'default'), '--project=unit')
+    const exitCode = await here('vitest', ...vitestArguments(report, 'default'), '--project=unit', ...narrowed(request))
     return vitestTotals(await readFile(report, 'utf8').catch(() => undefined), exitCode)
   } finally {
     await rm(directory, { recursive: true, force: true })
@@ -91,63 +114,77 @@ const RUNGS = [
   { part: 'lab', directory: 'test/e2e', title: 'the whole system in the lab' },
 ] as const satisfies { part: Part; directory: string; title: string }[]
 
-async function inMachine(machine: Machine, project: string, directory: string): Promise<Totals> {
+async function inMachine(machine: Machine, request: TestRequest, project: Part, directory: string): Promise<Totals> {
   const report = `${project}.json`
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
   const cwd = join(root, 'dist/test', project)
   const config = ['--root', cwd, '--config', join(cwd, 'vitest.config.mjs'), '--configLoader=native']
-  const options = [...vitestArguments(join(machine.share.guest, report), 'verbose'), ...config]
-  say(`starting ${(await listTests(directory)).length} test files inside`)
+  const options = [...vitestArguments(join(machine.share.guest, report), 'verbose'), ...config, ...narrowed(request)]
+  say(`starting ${(await filesOf(request, directory)).length} test files inside`)
   const { exitCode } = await machine.exec([process.execPath, vitest, ...options], {
-    env: colour,
+    env: { ...colour, VPN_GATEWAY_IMAGES: imagesDirectory() },
     onOutput: (text, stream) => void process[stream].write(text),
   })
   return vitestTotals(await readFile(join(machine.share.host, report), 'utf8').catch(() => undefined), exitCode)
 }
 
-async function machineTests({ parts, noKvm }: TestRequest): Promise<Totals> {
+/** Test files below a directory that were asked for. */
+const filesOf = async ({ files }: TestRequest, directory: string): Promise<string[]> =>
+  (await listTests(directory)).filter((file) => files.length === 0 || files.some((text) => file.includes(text)))
+
+async function machineTests(request: TestRequest): Promise<void> {
+  const { parts, noKvm } = request
   const rungs: (typeof RUNGS)[number][] = []
   for (const rung of RUNGS.filter(({ part }) => parts.has(part))) {
-    if ((await listTests(rung.directory)).length > 0) rungs.push(rung)
-    else say(`\n== ${rung.title}: there are no tests in ${rung.directory}`)
+    if ((await filesOf(request, rung.directory)).length > 0) rungs.push(rung)
+    else say(`\n== ${rung.title}: there are no such tests in ${rung.directory}`)
   }
-  if (rungs.length === 0) return NOTHING
-  let totals = await step('build', async () => {
+  if (rungs.length === 0) return
+  const built = await step('build', async () => {
     await ensureBundles(say)
     // Before the boot: the machine caches what it reads of this file system.
     for (const { part, directory } of rungs) await bundleTests(part, directory)
     return oneCheck(true)
   })
-  if (totals.failed > 0) return totals
+  if (built.failed > 0) return
+
+  // Only the lab has tests of them.
+  if ((await filesOf(request, 'test/e2e')).includes('images.test.ts') && rungs.some(({ part }) => part === 'lab')) {
+    const images = await step('images', async () => {
+      await ensureImages(say)
+      return oneCheck(true)
+    })
+    if (images.failed > 0) return
+  }
 
   let machine: Machine | undefined
-  const boot = await step('machine with IPVS and WireGuard', async () => {
+  await step('machine with IPVS and WireGuard', async () => {
     machine = await bootMachine({ log: say, ...(noKvm ? { accelerator: 'tcg' } : {}) })
     return NOTHING
   })
-  if (!machine) return addTotals(totals, boot)
+  if (!machine) return
   const running = machine
   try {
     for (const { part, title, directory } of rungs) {
-      totals = addTotals(totals, await step(title, () => inMachine(running, part, directory)))
+      await testStep(title, () => inMachine(running, request, part, directory))
     }
   } finally {
     await running.shutdown()
   }
-  return totals
 }
 
-async function main(request: TestRequest): Promise<Totals> {
-  const { parts } = request
-  const results: Totals[] = []
+async function main(request: TestRequest): Promise<void> {
+  const { parts, name } = request
   if (parts.has('static')) {
-    results.push(await check('lint', 'oxlint', '--type-aware'))
-    results.push(await check('types', 'tsc', '-p', '.'))
-    results.push(await check('unused code', 'knip'))
+    await check('lint', 'oxlint', '--type-aware')
+    await check('types', 'tsc', '-p', '.')
+    await check('unused code', 'knip')
   }
-  if (parts.has('unit')) results.push(await step('unit tests', unit))
-  results.push(await machineTests(request))
-  return results.reduce(addTotals)
+  if (parts.has('unit')) await testStep('unit tests', () => unit(request))
+  await machineTests(request)
+  if (name === undefined || !nothingRan(tests) || ended.failed > 0) return
+  say(`\nno test matches --name ${name}`)
+  ended = addTotals(ended, oneCheck(false))
 }
 
 let request: TestRequest | undefined
@@ -157,8 +194,15 @@ try {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = 2
 }
-if (request) {
-  const totals = await main(request)
-  process.exitCode = exitCodeFor(totals)
-  say(`\n${totalsLine(totals)}`)
+if (request?.help) process.stdout.write(testHelp)
+else if (request) {
+  try {
+    await main(request)
+  } catch (error) {
+    // Outside any step, such as the end of the machine: it counts, and what ended before it does too.
+    say(error instanceof Error ? error.message : String(error))
+    ended = addTotals(ended, oneCheck(false))
+  }
+  process.exitCode = exitCodeFor(ended)
+  close(ended)
 }

@@ -60,6 +60,26 @@ test('without the tunnel nothing gets out, and a client is told so', async () =>
   await withFlows(async (flows) => expect((await flows.report()).alive).toBe(20))
 })
 
+test('a gateway whose agent has not run yet forwards as its node does, and lets nothing past', async () => {
+  await lab.faults.killGateway('gateway-0')
+  await lab.faults.attachGateway('gateway-0')
+  // As a pod has it from its node, which forwards for all of its pods.
+  await lab.exec('gateway-0', ['sysctl', '-qw', 'net.ipv4.ip_forward=1'])
+  expect(await lab.exec('gateway-0', ['iptables-save'])).not.toContain('VG-')
+  const reached = await lab
+    .exec('client-0', ['timeout', '20', 'bash', '-c', `echo x >/dev/tcp/${internetAddress}/9000`], {
+      timeoutMs: 60_000,
+    })
+    .then(
+      () => 'reached',
+      () => 'not reached',
+    )
+  expect(reached).toBe('not reached')
+  await lab.faults.reviveGateway('gateway-0')
+  expect(await lab.exec('gateway-0', ['ip', 'route', 'get', '198.51.100.20'])).toContain('dev eth0')
+  await withFlows(async (flows) => expect((await flows.report()).alive).toBe(20))
+})
+
 test('not one packet left outside the tunnel', async () => {
   const { total } = await capture.count()
   expect({ total, samples: await capture.samples() }).toEqual({ total: 0, samples: [] })

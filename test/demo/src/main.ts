@@ -1,5 +1,5 @@
-/** `npm run demo`: boots a machine, brings the system up in it, and tells the story with figures. */
-import { writeFile } from 'node:fs/promises'
+/** `npm run demo` and its like: boots a machine, brings the system up in it, and tells a story with figures. */
+import { cp, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { PassThrough } from 'node:stream'
@@ -7,7 +7,8 @@ import { UserError } from '@vpn-gateway/config'
 import { ensureBundles } from '@vpn-gateway/lab/machine/bundles.ts'
 import { bootMachine, type VirtualMachine } from '@vpn-gateway/lab/machine/vm.ts'
 import { help, parseDemoArguments, type DemoRequest } from './arguments.ts'
-import type { DemoResult, Message } from './message.ts'
+import { requireWritable, writeJson } from './json-file.ts'
+import type { StoryResult, Message } from './message.ts'
 import { createScreen, picture, type Screen } from './screen.ts'
 
 const root = resolve(import.meta.dirname, '../../..')
@@ -19,6 +20,7 @@ async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(help)
     return 0
   }
+  if (request.json !== undefined) await requireWritable(request.json)
   const screen = createScreen(process.stdout)
   try {
     process.stdout.write(`vpn-gateway: chosen pods reach the internet through several VPN tunnels\n${picture}`)
@@ -29,6 +31,7 @@ async function main(args: readonly string[]): Promise<number> {
     })
     await prepare(request, screen)
     const result = await tell(request, screen)
+    if (!result.ok) await keepLogs(screen)
     if (request.json !== undefined) await writeJson(request.json, result)
     return result.ok ? 0 : 1
   } finally {
@@ -49,10 +52,10 @@ async function prepare({ noKvm }: DemoRequest, screen: Screen): Promise<void> {
 }
 
 /** Runs the story inside and shows what it tells; what it says outside of the protocol is shown as it is. */
-async function tell({ flows }: DemoRequest, screen: Screen): Promise<DemoResult> {
+async function tell({ story, flows, only }: DemoRequest, screen: Screen): Promise<StoryResult> {
   if (machine === undefined) throw new Error('no machine')
   const output = new PassThrough()
-  let result: DemoResult | undefined
+  let result: StoryResult | undefined
   const lines = createInterface({ input: output })
   lines.on('line', (text) => {
     const message = parseMessage(text)
@@ -61,7 +64,15 @@ async function tell({ flows }: DemoRequest, screen: Screen): Promise<DemoResult>
   })
   const closed = new Promise((done) => lines.once('close', done))
   const { exitCode } = await machine.exec(
-    [process.execPath, join(root, 'dist/lab-demo.mjs'), '--flows', String(flows)],
+    [
+      process.execPath,
+      join(root, `dist/lab-${story}.mjs`),
+      '--flows',
+      String(flows),
+      '--logs',
+      join(machine.share.guest, 'logs'),
+      ...only.flatMap((name) => ['--only', name]),
+    ],
     {
       onOutput: (text, stream) => (stream === 'stdout' ? output.write(text) : process.stderr.write(text)),
     },
@@ -80,14 +91,14 @@ function parseMessage(text: string): Message {
   }
 }
 
-/** npm starts us at the repository's root; a path that the user typed is relative to where they typed it. */
-async function writeJson(path: string, result: DemoResult): Promise<void> {
-  const target = resolve(process.env['INIT_CWD'] ?? '.', path)
-  try {
-    await writeFile(target, `${JSON.stringify(result, null, 2)}\n`)
-  } catch (error) {
-    throw new UserError(`--json: ${path}: ${error instanceof Error ? error.message : String(error)}`)
-  }
+const logs = join(root, 'dist/demo-logs')
+
+/** What the agents said, for whoever wants to know why a promise was broken. */
+async function keepLogs(screen: Screen): Promise<void> {
+  if (machine === undefined) return
+  await rm(logs, { recursive: true, force: true })
+  await cp(join(machine.share.host, 'logs'), logs, { recursive: true }).catch(() => undefined)
+  screen.show({ type: 'line', text: `the logs of all agents are in ${logs}` })
 }
 
 for (const [signal, code] of [

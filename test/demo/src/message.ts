@@ -1,15 +1,18 @@
 /** What the story, inside the machine, tells the screen outside: one JSON document a line. */
 
-/** One event of the story, with its figures. */
-export interface DemoEvent {
-  event:
-    | 'spread'
-    | 'gateway-killed'
-    | 'gateway-returned'
-    | 'gateway-drained'
-    | 'router-cut'
-    | 'router-returned'
-    | 'ingress'
+/** Events of the demo, in their order. */
+export type DemoEventName =
+  | 'spread'
+  | 'gateway-killed'
+  | 'gateway-returned'
+  | 'gateway-drained'
+  | 'router-cut'
+  | 'router-returned'
+  | 'ingress'
+
+/** One event of a story, with its figures. */
+export interface StoryEvent {
+  event: string
   /** Flows under way when it happened; for `ingress`, connections made. */
   flows: number
   /** Flows that ended or fell silent. */
@@ -20,8 +23,8 @@ export interface DemoEvent {
   leaked_packets: number
 }
 
-export interface DemoResult {
-  events: DemoEvent[]
+export interface StoryResult {
+  events: StoryEvent[]
   /** Exit address to flows. */
   spread: Record<string, number>
   /** Every promise held. */
@@ -35,6 +38,6 @@ export type Message =
   | { type: 'progress'; text: string }
   /** Something that stays on the screen. */
   | { type: 'line'; text: string }
-  /** One promise, and whether it held. */
-  | { type: 'promise'; text: string; held: boolean }
-  | { type: 'result'; result: DemoResult }
+  /** One promise, whether it held, and whether it is about time, which a busy machine may break where the system does not. */
+  | { type: 'promise'; text: string; held: boolean; timed: boolean }
+  | { type: 'result'; result: StoryResult }

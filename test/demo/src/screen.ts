@@ -1,5 +1,5 @@
 /** Draws the story: live on a terminal, as plain lines elsewhere. */
-import type { DemoResult, Message } from './message.ts'
+import type { StoryResult, Message } from './message.ts'
 
 /** The part of a stream that the screen writes to. */
 export interface Output {
@@ -99,7 +99,7 @@ export function createScreen(out: Output): Screen {
 }
 
 /** The closing table: event, flows before, lost, longest silence, leaked packets. */
-export function renderTable(result: DemoResult): string {
+export function renderTable(result: StoryResult): string {
   const head = ['event', 'flows', 'lost', 'longest silence', 'leaked packets']
   const rows = result.events.map((event) => [
     event.event,

@@ -1,167 +1,35 @@
 /** The story of `npm run demo`, told inside the machine: each part does one thing to the system and counts what it cost. */
-import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
-import {
-  awaitCondition,
-  bringUp,
-  sumReports,
-  takeDown,
-  type Capture,
-  type FlowReport,
-  type Flows,
-  type Lab,
-} from '@vpn-gateway/lab'
-import { parseIpvs } from '@vpn-gateway/kernel'
-import type { DemoEvent, DemoResult, Message } from './message.ts'
-import { innocentLosses, lastReset, unevenness } from './promises.ts'
+import { awaitCondition } from '@vpn-gateway/lab'
+import { awaitSettled, awaitWeight, exitOf } from './awaiting.ts'
+import { innocentLosses, lastReset, resetsOf, unevenness } from './promises.ts'
+import { chapter, clients, line, progress, seconds, type Stage } from './stage.ts'
+import { tellStory } from './teller.ts'
 
-const { values } = parseArgs({ options: { flows: { type: 'string', default: '300' } } })
-const flowCount = Number(values.flows)
 /** Milliseconds between two lines of one flow. Flows take turns, so that hundreds of them look every few milliseconds. */
-const interval = 1000
-/** Weight that a healthy gateway has unless the system file says otherwise. */
-const clients = ['client-0', 'client-1']
+const intervalMs = 1500
 
-const tell = (message: Message) => void process.stdout.write(`${JSON.stringify(message)}\n`)
-const chapter = (title: string, text: string) => tell({ type: 'chapter', title, text })
-const progress = (text: string) => tell({ type: 'progress', text })
-const line = (text: string) => tell({ type: 'line', text })
-const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(1)} s`
-
-const events: DemoEvent[] = []
-let broken = 0
-
-function promise(text: string, held: boolean): void {
-  if (!held) broken += 1
-  tell({ type: 'promise', text, held })
-}
-
-/** The lab with flows running through it, and what the story needs of it. */
-interface Stage {
-  lab: Lab
-  flows: Flows[]
-  capture: Capture
-  /** Starts a new observation; what was lost before is opened again. */
-  mark(): Promise<number>
-  report(): Promise<FlowReport>
-  /** Leaks since the last call. */
-  leaks(): Promise<number>
-}
-
-async function main(): Promise<void> {
-  chapter(
-    'The system comes up',
-    'Two nodes, three VPN providers, an internet: each a network namespace on a kernel of its own.',
-  )
-  const lab = await bringUp({ onStep: (step, elapsed) => line(`${seconds(elapsed).padStart(7)}  ${step}`) })
-  const capture = await lab.startCapture()
-  await controlled(lab, capture)
-  const stage = await openStage(lab, capture)
-  const spread = await spreadOut(stage)
+await tellStory({ intervalMs: () => intervalMs }, async (stage) => {
+  await spreadOut(stage)
   await gatewayDies(stage)
   await gatewayReturns(stage)
   await gatewayDrains(stage)
   await routerIsCut(stage)
   await inboundArrives(stage)
-  progress('ending the flows')
-  await Promise.all(stage.flows.map((flow) => flow.stop()))
-  const leaked = (await capture.count()).total
-  if (leaked > 0) for (const sample of await capture.samples()) line(`leaked: ${sample}`)
-  await capture.stop()
-  lab.close()
-  await takeDown()
-  promise('not one packet outside a tunnel', events.every((event) => event.leaked_packets === 0) && leaked === 0)
-  const result: DemoResult = { events, spread, ok: broken === 0 }
-  tell({ type: 'result', result })
-}
+})
 
-async function controlled(lab: Lab, capture: Capture): Promise<void> {
-  chapter(
-    'A capture that would see a leak',
-    "Watched: what leaves any pod's eth0 that is neither WireGuard, DNS nor cluster traffic, and what reaches the internet from anyone but the exits.",
-  )
-  progress('leaking one packet on purpose')
-  await capture.control(clients[0] ?? 'client-0')
-  line(
-    `one packet leaked on purpose from ${lab.topology.pods.find((pod) => pod.kind === 'client')?.name}: seen at both places, forgotten again`,
-  )
-}
-
-async function openStage(lab: Lab, capture: Capture): Promise<Stage> {
-  chapter(
-    `${flowCount} flows`,
-    `Two clients hold long-lived TCP connections to the internet and send a line on each every ${interval} ms. They have routes, nothing else.`,
-  )
-  progress('opening the flows')
-  const share = Math.ceil(flowCount / clients.length)
-  const flows = await Promise.all(
-    clients.map((client, index) =>
-      lab.startFlows({ client, count: Math.min(share, flowCount - index * share), intervalMs: interval }),
-    ),
-  )
-  let leakedBefore = 0
-  return {
-    lab,
-    flows,
-    capture,
-    async mark() {
-      await Promise.all(flows.map((flow) => flow.mark()))
-      return sumReports(await Promise.all(flows.map((flow) => flow.report()))).alive
-    },
-    report: async () => sumReports(await Promise.all(flows.map((flow) => flow.report()))),
-    async leaks() {
-      const { total } = await capture.count()
-      const fresh = total - leakedBefore
-      leakedBefore = total
-      return fresh
-    },
-  }
-}
-
-/** Lets time pass under observation, showing how the flows are. */
-async function watch(stage: Stage, forSeconds: number, what: string): Promise<FlowReport> {
-  const end = performance.now() + forSeconds * 1000
-  let report = await stage.report()
-  while (performance.now() < end) {
-    progress(`${what}: ${report.alive} flows alive, ${report.lost} lost, ${report.stalled} silent`)
-    await delay(Math.min(1000, Math.max(0, end - performance.now())))
-    report = await stage.report()
-  }
-  return report
-}
-
-async function record(stage: Stage, event: DemoEvent['event'], flows: number, report: FlowReport): Promise<DemoEvent> {
-  const entry: DemoEvent = {
-    event,
-    flows,
-    lost: report.lost + report.stalled,
-    longest_silence_ms: Math.round(report.longestSilenceMs),
-    leaked_packets: await stage.leaks(),
-  }
-  events.push(entry)
-  line(
-    `${flows} flows, ${entry.lost} lost, longest silence of the others ${seconds(entry.longest_silence_ms)}, ${entry.leaked_packets} packets leaked`,
-  )
-  return entry
-}
-
-async function refill(stage: Stage): Promise<void> {
-  progress('the applications connect again')
-  const results = await Promise.all(stage.flows.map((flow) => flow.refill()))
-  const opened = results.reduce((sum, result) => sum + result.opened, 0)
-  if (opened > 0) line(`${opened} connected again at once`)
-}
-
-async function spreadOut(stage: Stage): Promise<Record<string, number>> {
+async function spreadOut(stage: Stage): Promise<void> {
   const flows = await stage.mark()
-  const report = await watch(stage, 5, 'flows settle')
+  const report = await stage.watch(5, 'flows settle')
+  stage.spread = report.perExit
   const exits = stage.lab.topology.providers.length
   for (const [exit, count] of Object.entries(report.perExit).toSorted(([a], [b]) => a.localeCompare(b))) {
     line(`${exit}  ${'█'.repeat(Math.round((count / flows) * 60))} ${count}`)
   }
-  const { lost } = await record(stage, 'spread', flows, report)
-  promise('spread over the exits within ±10 % of even', unevenness(report.perExit, exits) <= 0.1 && lost === 0)
-  return report.perExit
+  const { lost } = await stage.record('spread', flows, report)
+  stage.promise(
+    'spread over the exits within ±10 % of even',
+    unevenness(report.perExit, exits) <= 0.1 && lost === 0 && flows === stage.flowCount,
+  )
 }
 
 async function gatewayDies(stage: Stage): Promise<void> {
@@ -171,19 +39,25 @@ async function gatewayDies(stage: Stage): Promise<void> {
   )
   const victim = 'gateway-1'
   const exit = exitOf(stage.lab, victim)
+  progress('the active router settles')
+  await awaitSettled(stage.lab)
   const flows = await stage.mark()
+  const marked = performance.now()
   const before = (await stage.report()).perExit[exit] ?? 0
-  await stage.lab.faults.killGateway(victim)
+  // What is known of the flows is timed from the mark, which came a moment before the death.
+  const alive = (await stage.lab.faults.killGateway(victim)) - marked
   line(`${victim} is dead; ${before} of ${flows} flows went through it`)
-  const report = await watch(stage, 6, 'its flows are reset')
-  await record(stage, 'gateway-killed', flows, report)
-  const last = lastReset(report, exit)
-  promise(
-    `its ${before} flows were reset within 3 s (the last after ${last === undefined ? 'never' : seconds(last)})`,
-    report.resets.length >= before && last !== undefined && last <= 3000,
+  const report = await stage.watch(6, 'its flows are reset')
+  await stage.record('gateway-killed', flows, report)
+  const last = lastReset(report, exit, alive)
+  const share = resetsOf(report, exit).length
+  stage.promise(`all of its ${before} flows were reset`, before > 0 && share === before)
+  stage.promise(
+    `the last of them after ${last === undefined ? 'never' : seconds(last)}, at most 3 s`,
+    (last ?? Infinity) <= 3000,
+    true,
   )
-  promise('no other flow was lost', innocentLosses(report, exit) === 0)
-  await refill(stage)
+  stage.promise('no other flow was lost', innocentLosses(report, exit) === 0)
 }
 
 async function gatewayReturns(stage: Stage): Promise<void> {
@@ -193,9 +67,9 @@ async function gatewayReturns(stage: Stage): Promise<void> {
   progress(`${name} starts`)
   await stage.lab.faults.reviveGateway(name)
   await awaitWeight(stage.lab, name, (weight) => weight > 0)
-  const report = await watch(stage, 4, `${name} is back in the pool`)
-  const { lost } = await record(stage, 'gateway-returned', flows, report)
-  promise('no flow was lost', lost === 0)
+  const report = await stage.watch(4, `${name} is back in the pool`)
+  const { lost } = await stage.record('gateway-returned', flows, report)
+  stage.promise('no flow was lost', lost === 0 && flows === stage.flowCount)
 }
 
 async function gatewayDrains(stage: Stage): Promise<void> {
@@ -206,16 +80,16 @@ async function gatewayDrains(stage: Stage): Promise<void> {
   await awaitWeight(stage.lab, name, (weight) => weight === 0)
   line(`${name} has weight 0`)
   progress('opening new flows')
-  const fresh = await stage.lab.startFlows({ client: clients[0] ?? 'client-0', count: 12, intervalMs: interval })
+  const fresh = await stage.lab.startFlows({ client: clients[0], count: 12, intervalMs })
   const { perExit } = await fresh.report()
   await fresh.stop()
-  const report = await watch(stage, 4, 'its flows go on')
+  const report = await stage.watch(4, 'its flows go on')
   const kept = report.perExit[exitOf(stage.lab, name)] ?? 0
   line(`${kept} flows still use it; of 12 new ones ${perExit[exitOf(stage.lab, name)] ?? 0} do`)
-  const { lost } = await record(stage, 'gateway-drained', flows, report)
-  promise(
+  const { lost } = await stage.record('gateway-drained', flows, report)
+  stage.promise(
     'no flow was lost, and no new one went there',
-    lost === 0 && kept > 0 && perExit[exitOf(stage.lab, name)] === undefined,
+    lost === 0 && flows === stage.flowCount && kept > 0 && perExit[exitOf(stage.lab, name)] === undefined,
   )
   await stage.lab.faults.undrain(name)
   await awaitWeight(stage.lab, name, (weight) => weight > 0)
@@ -232,23 +106,25 @@ async function routerIsCut(stage: Stage): Promise<void> {
   const flows = await stage.mark()
   await stage.lab.faults.cutRouter(active)
   line(`${active} is cut off`)
-  const cut = await watch(stage, 6, 'the standby takes over')
-  const entry = await record(stage, 'router-cut', flows, cut)
-  promise(
-    `no flow was lost, silence of ${seconds(entry.longest_silence_ms)} at most 1.5 s`,
-    entry.lost === 0 && entry.longest_silence_ms <= 1500,
+  const cut = await stage.watch(6, 'the standby takes over')
+  const entry = await stage.record('router-cut', flows, cut)
+  stage.promise('no flow was lost', entry.lost === 0 && flows === stage.flowCount)
+  stage.promise(
+    `silence of ${seconds(entry.longest_silence_ms)}, at most 1.5 s`,
+    entry.longest_silence_ms <= 1500,
+    true,
   )
 
   const again = await stage.mark()
   await stage.lab.faults.healRouter(active)
   line(`${active} is connected again`)
-  const healed = await watch(stage, 6, 'the two settle who is active')
+  const healed = await stage.watch(6, 'the two settle who is active')
   const holder = await awaitCondition('one router to hold the VIP', () => stage.lab.activeRouter(), {
     timeoutMs: 15_000,
   })
   line(`${holder} holds the VIP`)
-  const { lost } = await record(stage, 'router-returned', again, healed)
-  promise('no flow was lost', lost === 0)
+  const { lost } = await stage.record('router-returned', again, healed)
+  stage.promise('no flow was lost', lost === 0 && again === stage.flowCount)
 }
 
 async function inboundArrives(stage: Stage): Promise<void> {
@@ -271,47 +147,15 @@ async function inboundArrives(stage: Stage): Promise<void> {
     )
   }
   const failed = attempts.filter((attempt) => attempt.status === 'rejected').length
-  events.push({
+  stage.events.push({
     event: 'ingress',
     flows: attempts.length,
     lost: failed,
     longest_silence_ms: slowest,
     leaked_packets: await stage.leaks(),
   })
-  promise(
+  stage.promise(
     'every exit’s forwarded port reaches the service and is answered',
     attempts.every((attempt) => attempt.status === 'fulfilled' && attempt.value.seenBy === attempt.value.gateway),
   )
 }
-
-function exitOf(lab: Lab, gateway: string): string {
-  return lab.topology.providers.find((provider) => provider.gateway === gateway)?.exit ?? ''
-}
-
-/** Waits until the active router's IPVS gives a gateway a weight that is wanted; a gateway that is not listed has none. */
-async function awaitWeight(lab: Lab, gateway: string, wanted: (weight: number) => boolean): Promise<void> {
-  const address = /inet ([\d.]+)\//.exec(
-    await lab.exec(gateway, ['ip', '-4', '-o', 'address', 'show', 'dev', 'net1']),
-  )?.[1]
-  await awaitCondition(
-    `${gateway} (${address}) to get another weight in IPVS`,
-    async () => {
-      const router = await lab.activeRouter()
-      if (router === undefined) return undefined
-      const services = parseIpvs(await lab.exec(router, ['cat', '/proc/net/ip_vs']))
-      const server = services.flatMap((service) => service.realServers).find((item) => item.address === address)
-      return server !== undefined && wanted(server.weight) ? true : undefined
-    },
-    { timeoutMs: 30_000, intervalMs: 250 },
-  )
-}
-
-try {
-  await main()
-} catch (error) {
-  tell({ type: 'line', text: error instanceof Error ? error.message : String(error) })
-  tell({ type: 'result', result: { events, spread: {}, ok: false } })
-  process.exitCode = 1
-}
-// What a failed step left open must not keep the story from ending; standard output has been written (a pipe is synchronous).
-process.exit()

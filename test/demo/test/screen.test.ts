@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { innocentLosses, lastReset, unevenness } from '../src/promises.ts'
+import { innocentLosses, lastReset, resetsOf, unevenness } from '../src/promises.ts'
 import { createScreen, renderTable, wrap } from '../src/screen.ts'
 
 const report = {
@@ -33,7 +33,7 @@ test('without a terminal nothing is overwritten and no escape sequence is writte
   screen.show({ type: 'chapter', title: 'A part', text: 'about something' })
   screen.show({ type: 'progress', text: 'working' })
   screen.show({ type: 'line', text: 'a figure' })
-  screen.show({ type: 'promise', text: 'no flow was lost', held: false })
+  screen.show({ type: 'promise', text: 'no flow was lost', held: false, timed: false })
   screen.end()
   expect(text).toBe('\nA part\n  about something\n    a figure\n  ✘ no flow was lost\n')
 })
@@ -50,6 +50,14 @@ test('the spread is measured against an even share; an exit without flows is as 
 test('losses on the dead exit are told from others', () => {
   expect(innocentLosses(report, '203.0.113.22')).toBe(1)
   expect(innocentLosses({ ...report, stalled: 2 }, '203.0.113.22')).toBe(3)
-  expect(lastReset(report, '203.0.113.22')).toBe(900)
-  expect(lastReset(report, '203.0.113.23')).toBeUndefined()
+  expect(lastReset(report, '203.0.113.22', 200)).toBe(700)
+  expect(lastReset(report, '203.0.113.23', 200)).toBeUndefined()
+})
+
+test('a flow that ended in another way was not reset', () => {
+  const timedOut = { flow: 2, exit: '203.0.113.22', error: 'ETIMEDOUT', afterMs: 4000 }
+  const closed = { flow: 3, exit: '203.0.113.22', error: 'closed', afterMs: 5000 }
+  const seen = { ...report, resets: [...report.resets, timedOut, closed] }
+  expect(resetsOf(seen, '203.0.113.22').map(({ flow }) => flow)).toEqual([0])
+  expect(lastReset(seen, '203.0.113.22', 200)).toBe(700)
 })

@@ -1,15 +1,16 @@
 /** Brings a lab up and takes it down. */
 import { existsSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { loadSystem } from '@vpn-gateway/config'
 import type { System } from '@vpn-gateway/config'
 import { createRunner } from '@vpn-gateway/kernel'
+import { parse } from 'yaml'
 import { createContext } from './context.ts'
 import type { LabContext, LabState } from './context.ts'
 import { createLab } from './lab.ts'
 import type { Lab } from './lab.ts'
-import { LAB_DIR, STATE_FILE, programPath, repositoryRoot, runDirectory } from './paths.ts'
+import { LAB_DIR, STATE_FILE, SYSTEM_FILE, programFlags, programPath, repositoryRoot, runDirectory } from './paths.ts'
 import { attachmentsOf } from './pods/attachments.ts'
 import { attachPods } from './pods/pod.ts'
 import { logTail, processId, startProcess } from './pods/process.ts'
@@ -25,6 +26,7 @@ import {
 } from './topology/addresses.ts'
 import { layCables, namespacesOf } from './topology/cables.ts'
 import { openCluster } from './topology/cluster.ts'
+import { nameNodes, unnameNodes } from './topology/name.ts'
 import { killProcessesIn, listNamespaces } from './topology/namespace.ts'
 import { startProvider } from './topology/provider.ts'
 import { meetRequirements } from './topology/requirement.ts'
@@ -35,6 +37,8 @@ import { GivenUp, awaitCondition } from './wait.ts'
 export interface BringUpOptions {
   /** `full` unless said. */
   variant?: Variant
+  /** Directory that `npm run images -- --unpack` wrote: agents run as containers of these images. */
+  images?: string
   /** System file; the one of `deploy/`, or the lab's own for `single`, unless said. */
   systemFile?: string
   /** Told of each step as it ends, with the milliseconds since the start. */
@@ -50,17 +54,29 @@ export function defaultSystemFile(variant: Variant): string {
 
 /** Brings the lab up from nothing (what is left of an earlier one goes first) and resolves once every agent is ready. */
 export async function bringUp(options: BringUpOptions = {}): Promise<Lab> {
-  const { variant = 'full', systemFile = defaultSystemFile(variant), onStep } = options
+  const { variant = 'full', systemFile = defaultSystemFile(variant), images, onStep } = options
   const started = performance.now()
   const step: Step = (text) => onStep?.(text, Math.round(performance.now() - started))
   const system = await loadSystem(systemFile)
   const attachments = await attachmentsOf(systemFile === publishedSystemFile() ? 'published' : system)
   await meetRequirements(createRunner())
   await takeDown()
-  const forwards = system.forwards.map(({ protocol, port }) => ({ protocol, port }))
-  const state: LabState = { variant, systemFile, vip: system.gatewayNetwork.vip, forwards, attachments, attached: {} }
+  const forwards = system.forwards.flatMap(({ protocol, port }) => (port === undefined ? [] : [{ protocol, port }]))
+  const { vip } = system.gatewayNetwork
+  const state: LabState = {
+    variant,
+    systemFile: SYSTEM_FILE,
+    vip,
+    forwards,
+    ...(images === undefined ? {} : { images }),
+    attachments,
+    attached: {},
+  }
   const context = createContext(state)
   await context.save()
+  // A copy, which faults may change.
+  await mkdir(dirname(SYSTEM_FILE), { recursive: true })
+  await writeFile(SYSTEM_FILE, await systemText(systemFile))
   step('kernel modules and programs are there')
   try {
     return await build(context, system, step)
@@ -70,17 +86,27 @@ export async function bringUp(options: BringUpOptions = {}): Promise<Lab> {
   }
 }
 
+/** What the agents read: of the published system, the ConfigMap that goes with it. */
+async function systemText(systemFile: string): Promise<string> {
+  if (systemFile !== publishedSystemFile()) return readFile(systemFile, 'utf8')
+  const text = await readFile(join(repositoryRoot(), 'deploy/base/config-map.yaml'), 'utf8')
+  const { data } = parse(text) as { data: Record<string, string> }
+  return data[basename(systemFile)] ?? ''
+}
+
 type Step = (text: string) => void
 
 async function build(context: LabContext, system: System, step: Step): Promise<Lab> {
   const { runner, topology, state } = context
   await layCables(runner, topology)
+  await nameNodes(topology, system)
   step(`${namespacesOf(topology).length} namespaces and their cables`)
 
   const nodeNames = topology.nodes.map(({ name }) => name)
   const lab = createLab(context)
   await makeRunDirectories(lab)
   // The node agents first: the pods wait for their bridges, and a program's start is what takes longest here.
+  await Promise.all(nodeNames.map((name) => lab.agents.prepare(name)))
   for (const name of nodeNames) lab.agents.start(name)
   startServers()
   await Promise.all([
@@ -96,6 +122,7 @@ async function build(context: LabContext, system: System, step: Step): Promise<L
   step(`${topology.pods.length} pods attached by CNI`)
 
   const podAgents = lab.agents.names.filter((name) => !nodeNames.includes(name))
+  await Promise.all(podAgents.map((name) => lab.agents.prepare(name)))
   for (const name of podAgents) lab.agents.start(name)
   await awaitServers(context)
   await Promise.all(
@@ -137,7 +164,7 @@ const servers = [
 
 function startServers(): void {
   for (const { name, namespace, bind, listeners } of servers) {
-    const argv = [process.execPath, '--max-semi-space-size=1', programPath('lab-answer'), bind, ...listeners]
+    const argv = [process.execPath, ...programFlags, programPath('lab-answer'), bind, ...listeners]
     startProcess({ name, namespace, argv })
   }
 }
@@ -175,5 +202,6 @@ export async function takeDown(): Promise<void> {
       timeoutMs: 60_000,
     })
   }
+  if (existsSync(STATE_FILE)) await unnameNodes(topologyOf('full'))
   await rm(LAB_DIR, { recursive: true, force: true })
 }

@@ -15,11 +15,14 @@ import type { Pod, Topology, Variant } from './topology/topology.ts'
 /** What a later command has to know of a lab that is up; kept in a file. */
 export interface LabState {
   variant: Variant
+  /** The lab's own copy, which the agents read. */
   systemFile: string
   vip: string
   /** Ports that the providers forward, with the protocols as they are in the system file. */
   forwards: { protocol: 'tcp' | 'udp' | 'both'; port: number }[]
   attachments: Attachments
+  /** Directory of unpacked images that agents run in as containers; the bundles on this machine's own files unless said. */
+  images?: string
   /** For each pod and interface, what the CNI gave. */
   attached: Record<string, Record<string, Attached>>
 }

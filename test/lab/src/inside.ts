@@ -5,7 +5,7 @@ import { bringUp, takeDown } from './bring-up.ts'
 import { openLab } from './lab.ts'
 import { renderStatus } from './status.ts'
 
-const usage = `usage: lab up [--single] [--config FILE]   bring the lab up
+const usage = `usage: lab up [--single] [--config FILE] [--images DIR]   bring the lab up
        lab down                            end it and delete its namespaces
        lab status                          what runs, and how it is`
 
@@ -16,6 +16,7 @@ async function main(argv: string[]): Promise<void> {
       const lab = await bringUp({
         variant: values.single === true ? 'single' : 'full',
         ...(values.config === undefined ? {} : { systemFile: values.config }),
+        ...(values.images === undefined ? {} : { images: values.images }),
         onStep: (step, elapsedMs) => console.log(`${(elapsedMs / 1000).toFixed(1).padStart(5)} s  ${step}`),
       })
       lab.close()
@@ -40,7 +41,7 @@ function parseArguments(args: string[]) {
     return parseArgs({
       args,
       allowPositionals: true,
-      options: { single: { type: 'boolean' }, config: { type: 'string' } },
+      options: { single: { type: 'boolean' }, config: { type: 'string' }, images: { type: 'string' } },
     })
   } catch (error) {
     throw new UserError([error instanceof Error ? error.message : String(error), ...usage.split('\n')])

@@ -10,6 +10,8 @@ export interface LabFlags {
   single: boolean
   /** Software emulation even where KVM works. */
   noKvm: boolean
+  /** Agents run in their images, which are built first. */
+  images: boolean
   /** MiB of memory for the virtual machine. */
   memoryMiB?: number
 }
@@ -31,11 +33,14 @@ export const HELP = `usage: npm run lab -- COMMAND
   run SCRIPT [ARG...]    run a bash script inside as root, in the lab that is up or else in a fresh one that is ended
                          afterwards; "ip netns exec HOST CMD" reaches the namespaces. Ends with the script's exit code
 
+What exec and run start has an empty standard input; it can read your files by their paths.
+
 Options of up and run, before the script's name:
   --native               use this machine's own kernel (root, with ip_vs and wireguard) instead of a virtual machine
   --memory MIB           memory of the virtual machine, 512 or more
   --no-lab               only the machine, without the system in it
   --single               the simple alternative: one gateway, no routers
+  --images               build the images and run every agent in its own, with the settings of deploy/'s manifests
   --no-kvm               emulate the processor even where KVM works
 `
 
@@ -46,15 +51,22 @@ function memory(text: string | undefined): number {
   return size
 }
 
+/** Options without a value. */
+const SWITCHES: ReadonlySet<string> = new Set(['--native', '--no-lab', '--single', '--no-kvm', '--images'])
+
 /** Takes flags off the front of `words`. */
 function takeFlags(words: string[], command: string): LabFlags {
-  const flags: LabFlags = { native: false, noLab: false, single: false, noKvm: false }
+  const flags: LabFlags = { native: false, noLab: false, single: false, noKvm: false, images: false }
   while (words[0]?.startsWith('-')) {
     const [name, inline] = (words.shift() as string).split('=', 2)
+    if (inline !== undefined && name !== '--memory' && SWITCHES.has(name as string)) {
+      throw new UserError(`lab ${command}: ${name} takes no value`)
+    }
     if (name === '--native') flags.native = true
     else if (name === '--no-lab') flags.noLab = true
     else if (name === '--single') flags.single = true
     else if (name === '--no-kvm') flags.noKvm = true
+    else if (name === '--images') flags.images = true
     else if (name === '--memory') flags.memoryMiB = memory(inline ?? words.shift())
     else throw new UserError(`lab ${command}: unknown option ${name}; see npm run lab -- --help`)
   }

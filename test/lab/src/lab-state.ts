@@ -1,6 +1,8 @@
 /** Which machine the lab of this clone runs in, kept between commands. */
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { UserError } from '@vpn-gateway/config'
+import type { LabFlags } from './lab-arguments.ts'
 import { cacheDirectory, repositoryKey } from './machine/cache.ts'
 import type { Machine } from './machine/machine.ts'
 import { type NativeAddress, attachNative } from './machine/native.ts'
@@ -13,7 +15,30 @@ export type LabState = {
   lab: boolean
   /** ISO 8601. */
   since: string
+  /** The lab in it is the simple alternative. */
+  single: boolean
+  /** Its agents run in their images. */
+  images: boolean
+  /** Options that the virtual machine was started with. */
+  noKvm: boolean
+  memoryMiB?: number
 } & ({ kind: 'vm'; address: MachineAddress } | { kind: 'native'; address: NativeAddress })
+
+/**
+ * Throws a `UserError` for options that the machine which is up does not have; what was not asked for may differ. Without
+ * a lab in it yet, it can still be told which one to bring up.
+ */
+export function requireSame(state: LabState, flags: LabFlags): void {
+  const different = [
+    flags.native && state.kind !== 'native' ? '--native' : undefined,
+    flags.noKvm && !state.noKvm ? '--no-kvm' : undefined,
+    flags.single && state.lab && !state.single ? '--single' : undefined,
+    flags.images && state.lab && !state.images ? '--images' : undefined,
+    flags.memoryMiB !== undefined && flags.memoryMiB !== state.memoryMiB ? `--memory ${flags.memoryMiB}` : undefined,
+  ].filter((option) => option !== undefined)
+  if (different.length === 0) return
+  throw new UserError(`lab: ${different.join(', ')}: one without is up already; run npm run lab -- down first`)
+}
 
 const stateFile = (): string => join(cacheDirectory(), 'labs', `${repositoryKey(repositoryRoot())}.json`)
 

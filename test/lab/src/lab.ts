@@ -1,4 +1,5 @@
 /** A running lab: what the demo, the end-to-end tests and `npm run lab` do with it. */
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { startCapture } from './capture/capture.ts'
 import type { Capture } from './capture/capture.ts'
 import { createContext, readState } from './context.ts'
@@ -30,6 +31,8 @@ export interface Lab {
   activeRouter(): Promise<string | undefined>
   /** Routers that hold the VIP: more than one is a fault. */
   vipHolders(): Promise<string[]>
+  /** Changes the system file that the agents read, whole at once as a ConfigMap is; resolves when it is written. */
+  changeSystem(change: (text: string) => string): Promise<void>
   startFlows(options: StartFlowsOptions): Promise<Flows>
   startCapture(): Promise<Capture>
   /** Connects from the Internet host to a forwarded port of a provider's exit. */
@@ -54,6 +57,11 @@ export function createLab(context: LabContext): Lab {
       return holders.length === 1 ? holders[0] : undefined
     },
     vipHolders: () => vipHolders(context),
+    async changeSystem(change) {
+      const next = `${state.systemFile}.next`
+      await writeFile(next, change(await readFile(state.systemFile, 'utf8')))
+      await rename(next, state.systemFile)
+    },
     startFlows,
     startCapture: () => startCapture(runner, topology),
     inbound: (provider) => inbound(context, provider),

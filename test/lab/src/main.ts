@@ -3,11 +3,12 @@ import { copyFile, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { UserError } from '@vpn-gateway/config'
 import { HELP, type LabFlags, parseLabArguments } from './lab-arguments.ts'
-import { type LabState, attachState, clearState, readState, writeState } from './lab-state.ts'
+import { type LabState, attachState, clearState, readState, requireSame, writeState } from './lab-state.ts'
 import { ensureBundles } from './machine/bundles.ts'
+import { ensureImages, imagesDirectory } from './machine/images.ts'
 import type { ExecOptions, Machine } from './machine/machine.ts'
 import { type NativeMachine, enterNative, requireNative } from './machine/native.ts'
-import { type VirtualMachine, bootMachine } from './machine/vm.ts'
+import { type VirtualMachine, bootMachine, requireArchitecture } from './machine/vm.ts'
 import { programPath } from './paths.ts'
 
 const began = performance.now()
@@ -34,8 +35,10 @@ for (const [signal, code] of [
 }
 
 async function startMachine(flags: LabFlags, detached: boolean): Promise<VirtualMachine | NativeMachine> {
-  if (flags.native) await requireNative()
+  if (flags.native) await requireNative(log)
+  else requireArchitecture()
   if (!flags.noLab) await ensureBundles(log)
+  if (flags.images) await ensureImages(log)
   if (flags.native) return enterNative({ log, detached })
   return bootMachine({
     log,
@@ -51,15 +54,25 @@ async function inside(machine: Machine, order: readonly string[], onOutput: type
   return exitCode
 }
 
-async function bringUp(machine: Machine, { single }: LabFlags): Promise<void> {
+async function bringUp(machine: Machine, { single, images }: LabFlags): Promise<void> {
   log('bringing the lab up')
-  const exitCode = await inside(machine, single ? ['up', '--single'] : ['up'], toStderr)
+  const order = ['up', ...(single ? ['--single'] : []), ...(images ? ['--images', imagesDirectory()] : [])]
+  const exitCode = await inside(machine, order, toStderr)
   if (exitCode !== 0) throw new Error(`the lab did not come up: exit code ${exitCode}`)
   log('the lab is up')
 }
 
-const stateOf = (machine: VirtualMachine | NativeMachine, lab: boolean): LabState => {
-  const common = { lab, since: new Date().toISOString() }
+const stateOf = (machine: VirtualMachine | NativeMachine, flags: LabFlags): LabState => {
+  const { single, images, noKvm, memoryMiB } = flags
+  const lab = !flags.noLab
+  const common = {
+    lab,
+    since: new Date().toISOString(),
+    single: lab && single,
+    images: lab && images,
+    noKvm,
+    ...(memoryMiB === undefined ? {} : { memoryMiB }),
+  }
   return 'accelerator' in machine
     ? { ...common, kind: 'vm', address: machine.address }
     : { ...common, kind: 'native', address: machine.address }
@@ -67,21 +80,24 @@ const stateOf = (machine: VirtualMachine | NativeMachine, lab: boolean): LabStat
 
 async function up(flags: LabFlags): Promise<number> {
   const running = await readState()
+  if (running) requireSame(running, flags)
   if (running && (running.lab || flags.noLab)) {
     log('it is up already')
     return 0
   }
   if (running) {
     await ensureBundles(log)
+    if (flags.images) await ensureImages(log)
     await bringUp(attachState(running), flags)
-    await writeState({ ...running, lab: true })
+    await writeState({ ...running, lab: true, single: flags.single, images: flags.images })
     return 0
   }
   const machine = await startMachine(flags, true)
   owned = machine
   try {
     if (!flags.noLab) await bringUp(machine, flags)
-    await writeState(stateOf(machine, !flags.noLab))
+    await writeState(stateOf(machine, flags))
+    machine.release()
   } catch (error) {
     await machine.shutdown()
     throw error
@@ -128,6 +144,7 @@ async function run(flags: LabFlags, script: string, args: readonly string[]): Pr
   const path = resolve(process.env['INIT_CWD'] ?? '.', script)
   if (!(await stat(path).catch(() => undefined))?.isFile()) throw new UserError(`lab run: there is no script ${path}`)
   const running = await readState()
+  if (running) requireSame(running, flags)
   const machine = running ? attachState(running) : await startMachine(flags, false)
   if (!running) owned = machine
   try {

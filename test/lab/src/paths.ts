@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 /** Everything of a running lab that is not in the kernel; on a tmpfs, gone with the machine. */
 export const LAB_DIR = '/run/vpn-gateway-lab'
 export const STATE_FILE = join(LAB_DIR, 'state.json')
+/** The system file that the agents read: as a mounted ConfigMap, in a directory of its own. */
+export const SYSTEM_FILE = join(LAB_DIR, 'system', 'vpn-gateway.yaml')
 /** One file per process, `NAME.log`. */
 export const LOG_DIR = join(LAB_DIR, 'log')
 export const PID_DIR = join(LAB_DIR, 'pid')
@@ -35,3 +37,12 @@ export function programPath(name: string): string {
   if (!existsSync(path)) throw new Error(`${path} is missing: run pnpm build`)
   return path
 }
+
+/**
+ * Flags that the programs run with. A flag that changes what V8 compiles would make it throw away the compiled code that
+ * is part of Node, a fifth of the start.
+ */
+export const programFlags: readonly string[] = ['--max-semi-space-size=1']
+
+/** V8's compiled code of the programs, made where they are built. */
+export const compileCache = (): string => join(repositoryRoot(), 'dist/compile-cache')

@@ -2,7 +2,7 @@ import { UserError } from '@vpn-gateway/config'
 import { describe, expect, test } from 'vitest'
 import { parseLabArguments } from '../src/lab-arguments.ts'
 
-const flags = { native: false, noLab: false, single: false, noKvm: false }
+const flags = { native: false, noLab: false, single: false, noKvm: false, images: false }
 
 describe('the lab command', () => {
   test.each([
@@ -33,6 +33,7 @@ describe('the lab command', () => {
     [['fly'], /unknown command fly/],
     [['up', 'now'], /unexpected now/],
     [['up', '--fast'], /unknown option --fast/],
+    [['up', '--native=3'], /lab up: --native takes no value/],
     [['up', '--memory'], /512 or more/],
     [['up', '--memory', '64'], /512 or more/],
     [['up', '--memory', '1e4'], /512 or more/],

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { newestChange } from '../src/machine/bundles.ts'
 import { cacheDirectory, repositoryKey } from '../src/machine/cache.ts'
+import { clockRate, isTrueClock } from '../src/machine/clock.ts'
 import { loadOrder } from '../src/machine/kernel-modules.ts'
 import { kernelDependencies, kernelMetaPackages } from '../src/machine/kernel.ts'
 import { installCommand, missingPackages, neededPackages } from '../src/machine/packages.ts'
@@ -70,6 +71,25 @@ kernel/v/virtio-pci.ko.xz: kernel/v/virtio.ko.xz kernel/v/virtio_ring.ko.xz
 })
 
 describe('machine', () => {
+  test.each([
+    [3, 1, true],
+    [2.9, 0.97, true],
+    [15, 5, false],
+    [1.5, 0.5, false],
+  ])('a guest that counts %d s in 3 runs at %d', async (counted, rate, isTrue) => {
+    const share = await mkdtemp(join(tmpdir(), 'clock-'))
+    const leave = async (name: string, guest: number, host: number) => {
+      await writeFile(join(share, name), `${guest.toFixed(2)}\n`)
+      await utimes(join(share, name), host, host)
+    }
+    await leave('clock-0', 1.25, 1000)
+    await leave('clock-1', 1.25 + counted, 1003)
+    const measured = await clockRate(share)
+    await rm(share, { recursive: true })
+    expect(measured).toBeCloseTo(rate, 1)
+    expect(isTrueClock(measured)).toBe(isTrue)
+  })
+
   test('commas in paths do not end QEMU’s option values', () => {
     const args = qemuArguments({
       accelerator: 'tcg',

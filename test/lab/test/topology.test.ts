@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { podLeakFilter } from '../src/capture/filter.ts'
 import { namespacesOf } from '../src/topology/cables.ts'
 import { generateWireguardKey, renderProviderNat } from '../src/topology/provider.ts'
 import { topologyOf } from '../src/topology/topology.ts'
@@ -66,5 +67,14 @@ describe('provider', () => {
     ])
     expect(nat).toContain('ip daddr 203.0.113.21 tcp dport 4000 dnat to 10.9.0.2')
     expect(nat).toContain('ip daddr 203.0.113.21 udp dport 4000 dnat to 10.9.0.2')
+  })
+})
+
+describe('podLeakFilter', () => {
+  it('lets no pod ask a name server outside the cluster', () => {
+    const filter = podLeakFilter(topologyOf('full'), [1])
+    expect(filter).toContain('dst net 10.0.0.0/8')
+    expect(filter).not.toContain('port 53')
+    expect(filter).toContain('dst port 51820 and (dst host 198.51.100.21 or dst host 198.51.100.22')
   })
 })

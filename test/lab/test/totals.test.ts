@@ -1,6 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { parseTestArguments } from '../src/checks/parts.ts'
-import { NOTHING, addTotals, exitCodeFor, oneCheck, totalsLine, vitestTotals } from '../src/checks/totals.ts'
+import {
+  NOTHING,
+  addTotals,
+  closingLines,
+  exitCodeFor,
+  nothingRan,
+  oneCheck,
+  totalsLine,
+  vitestTotals,
+} from '../src/checks/totals.ts'
 
 const report = (...files: [status: string, ...tests: string[]][]): string =>
   JSON.stringify({
@@ -30,7 +39,18 @@ describe('totals of a vitest run', () => {
 })
 
 describe('the last line', () => {
-  test('names skipped tests only when there are any', () => {
+  test('is passed and failed, whatever was skipped', () => {
+    expect(closingLines({ passed: 12, failed: 0, skipped: 0 })).toEqual(['12 passed, 0 failed'])
+    expect(closingLines({ passed: 12, failed: 1, skipped: 2 })).toEqual(['2 skipped', '12 passed, 1 failed'])
+  })
+
+  test('skipped tests did not run, failed ones did', () => {
+    expect(nothingRan({ passed: 0, failed: 0, skipped: 9 })).toBe(true)
+    expect(nothingRan({ passed: 0, failed: 1, skipped: 9 })).toBe(false)
+    expect(nothingRan({ passed: 1, failed: 0, skipped: 9 })).toBe(false)
+  })
+
+  test('of a step names skipped tests only when there are any', () => {
     expect(totalsLine({ passed: 12, failed: 0, skipped: 0 })).toBe('12 passed, 0 failed')
     expect(totalsLine({ passed: 12, failed: 1, skipped: 2 })).toBe('12 passed, 1 failed, 2 skipped')
   })
@@ -44,8 +64,15 @@ describe('the last line', () => {
 })
 
 test('parts to run', () => {
-  expect([...parseTestArguments([]).parts]).toEqual(['static', 'unit', 'kernel'])
+  expect([...parseTestArguments([]).parts]).toEqual(['static', 'unit', 'kernel', 'lab'])
   expect([...parseTestArguments(['lab', 'unit']).parts]).toEqual(['lab', 'unit'])
   expect(parseTestArguments(['--no-kvm']).noKvm).toBe(true)
+  expect(parseTestArguments(['--help']).help).toBe(true)
+  expect(parseTestArguments(['-h']).help).toBe(true)
+  expect(parseTestArguments(['kernel', '--file', 'node', '--name', 'put back'])).toMatchObject({
+    files: ['node'],
+    name: 'put back',
+  })
   expect(() => parseTestArguments(['fast'])).toThrow(/not fast/)
+  expect(() => parseTestArguments(['--fast'])).toThrow(/'--fast'/)
 })

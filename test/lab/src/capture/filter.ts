@@ -7,8 +7,8 @@ import type { Topology } from '../topology/topology.ts'
 const linkLocalIpv6 = '(ip6 and (dst net ff02::/16 or dst net fe80::/10) and (icmp6 or (ip6[6] = 0 and ip6[40] = 58)))'
 
 /**
- * Matches what a pod may not send on `eth0`: all but ARP, its neighbour discovery, cluster traffic, DNS and WireGuard
- * to a provider. `inbound` because it is taken at the other end of the cable; the indexes are those of links that are
+ * Matches what a pod may not send on `eth0`: all but ARP, its neighbour discovery, cluster traffic (with it the cluster's
+ * DNS) and WireGuard to a provider. No pod of the lab asks a name server outside: endpoints are addresses. `inbound` because it is taken at the other end of the cable; the indexes are those of links that are
  * no pod's.
  */
 export function podLeakFilter(topology: Topology, notPods: readonly number[]): string {
@@ -17,7 +17,6 @@ export function podLeakFilter(topology: Topology, notPods: readonly number[]): s
     'arp',
     linkLocalIpv6,
     'dst net 10.0.0.0/8',
-    'dst port 53',
     `(udp and dst port ${endpointPort} and (${endpoints}))`,
     // A pod that has no WireGuard yet refuses what the provider still sends to the one before; it quotes that packet only.
     `(icmp[icmptype] = icmp-unreach and (${endpoints}))`,

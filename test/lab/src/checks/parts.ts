@@ -1,30 +1,68 @@
 /** Which parts of `npm test` to run. */
+import { parseArgs } from 'node:util'
 import { UserError } from '@vpn-gateway/config'
 
 /** In the order in which they run: from the quickest to the one that needs the whole system. */
 const PARTS = ['static', 'unit', 'kernel', 'lab'] as const
-/**
- * What runs when no part is named. The lab's end-to-end tests are not among them yet: where no KVM works, emulation makes
- * health checks time out, and the story's promises do not hold. `npm test -- lab` runs them.
- */
-const DEFAULT_PARTS: readonly Part[] = ['static', 'unit', 'kernel']
 export type Part = (typeof PARTS)[number]
 
 export interface TestRequest {
+  readonly help: boolean
   readonly parts: ReadonlySet<Part>
   /** Emulate the processor even where KVM works. */
   readonly noKvm: boolean
+  /** Of the parts that vitest runs, only files whose names contain one of these; empty: all. */
+  readonly files: readonly string[]
+  /** Only tests whose full names match this regular expression. */
+  readonly name?: string
 }
 
-/** Reads the words after `npm test --`; no part named means all but the lab. Throws a `UserError` for an unknown word. */
+export const testHelp = `usage: npm test -- [PART]... [OPTION]...
+
+Runs all parts, or those that are named: static (lint, types, unused code), unit, kernel (each agent on a
+real kernel) and lab (the whole system). The last two need a virtual machine, which is started for them.
+The last line is "N passed, N failed".
+
+  --file TEXT      only test files whose names contain this; may be repeated
+  --name PATTERN   only tests whose full names match this regular expression
+  --no-kvm         emulate the processor even where KVM works
+
+Exit codes: 0 something ran and nothing failed, 1 something failed or nothing ran, 2 wrong arguments.
+`
+
+const options = {
+  help: { type: 'boolean', short: 'h', default: false },
+  'no-kvm': { type: 'boolean', default: false },
+  file: { type: 'string', multiple: true, default: [] as string[] },
+  name: { type: 'string' },
+} as const
+
+/** Reads the words after `npm test --`; no part named means all of them. Throws a `UserError` for an unknown word. */
 export function parseTestArguments(args: readonly string[]): TestRequest {
+  const { values, positionals } = parsed(args)
   const parts = new Set<Part>()
-  let noKvm = false
-  for (const word of args) {
+  for (const word of positionals) {
     const part = PARTS.find((name) => name === word)
-    if (part) parts.add(part)
-    else if (word === '--no-kvm') noKvm = true
-    else throw new UserError(`npm test: ${PARTS.join(', ')} or --no-kvm expected, not ${word}`)
+    if (!part) throw expected(word)
+    parts.add(part)
   }
-  return { parts: parts.size > 0 ? parts : new Set(DEFAULT_PARTS), noKvm }
+  return {
+    parts: parts.size > 0 ? parts : new Set(PARTS),
+    help: values.help,
+    noKvm: values['no-kvm'],
+    files: values.file,
+    ...(values.name === undefined ? {} : { name: values.name }),
+  }
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true })
+  } catch (error) {
+    throw expected(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function expected(what: string): UserError {
+  return new UserError(`npm test: ${PARTS.join(', ')}, --file TEXT, --name PATTERN or --no-kvm expected, not ${what}`)
 }

@@ -17,10 +17,18 @@ export const addTotals = (a: Totals, b: Totals): Totals => ({
   skipped: a.skipped + b.skipped,
 })
 
-/** The last line of `npm test`. */
+/** Totals of one step, for the reader. */
 export function totalsLine({ passed, failed, skipped }: Totals): string {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
 }
+
+/** The end of `npm test`: its last line is always `N passed, N failed`, which machines read; skipped ones stand before. */
+export function closingLines({ passed, failed, skipped }: Totals): string[] {
+  return [...(skipped > 0 ? [`${skipped} skipped`] : []), `${passed} passed, ${failed} failed`]
+}
+
+/** Whether no test ran; where tests were chosen by name, nobody asked for that. */
+export const nothingRan = ({ passed, failed }: Totals): boolean => passed + failed === 0
 
 /** 0 only if something ran and nothing failed. */
 export const exitCodeFor = (totals: Totals): 0 | 1 => (totals.failed === 0 && totals.passed > 0 ? 0 : 1)

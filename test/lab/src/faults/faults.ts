@@ -1,19 +1,31 @@
 /** What goes wrong in a cluster, on demand, each with its undo. All are safe to repeat. */
 import type { Agents } from '../pods/agent-control.ts'
 import { createPod, removePod } from '../pods/pod.ts'
+import { routerProcesses, routerProcessId, type RouterProcess } from './router-processes.ts'
 import { podNamed } from '../context.ts'
 import type { LabContext } from '../context.ts'
 import { runIn } from '../topology/namespace.ts'
 import type { Pod, PodKind } from '../topology/topology.ts'
 
 export interface Faults {
-  /** The gateway's pod dies without a word: processes killed, links gone, addresses free. */
-  killGateway(name: string): Promise<void>
+  /**
+   * The gateway's pod dies without a word: processes killed, links gone, addresses free. Resolves to when it could no
+   * longer send a packet, by performance.now().
+   */
+  killGateway(name: string): Promise<number>
   /** A new pod in its place, at the same address; resolves once its agent is ready. */
   reviveGateway(name: string): Promise<void>
+  /** A new pod in its place that is attached, and whose agent has not started; `reviveGateway` starts it. */
+  attachGateway(name: string): Promise<void>
   /** Asks a gateway to drain: it goes on with the flows it has and is given no new ones. */
   drain(name: string): Promise<void>
   undrain(name: string): Promise<void>
+  /** The router's pod is deleted: no process, no link, no state of it is left. */
+  killRouter(name: string): Promise<number>
+  /** A new router pod in its place, at the same addresses; resolves once its agent is ready. */
+  reviveRouter(name: string): Promise<void>
+  /** Sends a signal to processes of a router, all of them unless said, at once. */
+  signalRouter(name: string, signal: NodeJS.Signals, which?: readonly RouterProcess[]): void
   /** The switch drops every frame from and to a router, on both of its networks; no link goes down, nobody says goodbye. */
   cutRouter(name: string): Promise<void>
   healRouter(name: string): Promise<void>
@@ -50,12 +62,22 @@ export function createFaults(context: LabContext, agents: Agents): Faults {
     if (status < 200 || status > 299) throw new Error(`${method} /v1/drain on ${name}: HTTP status ${status} ${body}`)
   }
 
+  const revive = async (pod: Pod): Promise<void> => {
+    await createPod(context, pod)
+    agents.start(pod.name)
+    await agents.awaitReady(pod.name)
+  }
+
   return {
     killGateway: (name) => removePod(context, podOf(name, 'gateway')),
-    async reviveGateway(name) {
-      await createPod(context, podOf(name, 'gateway'))
-      agents.start(name)
-      await agents.awaitReady(name)
+    reviveGateway: (name) => revive(podOf(name, 'gateway')),
+    attachGateway: (name) => createPod(context, podOf(name, 'gateway')),
+    killRouter: (name) => removePod(context, podOf(name, 'router')),
+    reviveRouter: (name) => revive(podOf(name, 'router')),
+    signalRouter(name, signal, which = routerProcesses) {
+      podOf(name, 'router')
+      const pids = which.map((each) => routerProcessId(name, each))
+      for (const pid of pids) signalUnlessEnded(pid, signal)
     },
     drain: (name) => tellDrain(name, 'PUT'),
     undrain: (name) => tellDrain(name, 'DELETE'),
@@ -63,6 +85,15 @@ export function createFaults(context: LabContext, agents: Agents): Faults {
     healRouter: (name) => heal(podOf(name, 'router'), () => true),
     cutInterface: (pod, wanted) => cut(podNamed(topology, pod), (name) => name === wanted),
     healInterface: (pod, wanted) => heal(podNamed(topology, pod), (name) => name === wanted),
+  }
+}
+
+/** keepalived's children end by themselves when it is killed, which may be faster than the signal that is meant for them. */
+function signalUnlessEnded(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 

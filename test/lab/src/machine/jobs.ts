@@ -3,7 +3,7 @@ import { type FSWatcher, watch } from 'node:fs'
 import { type FileHandle, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
-import { repositoryRoot } from '../paths.ts'
+import { compileCache, repositoryRoot } from '../paths.ts'
 import type { ExecOptions, Machine } from './machine.ts'
 
 export interface JobChannel {
@@ -21,6 +21,7 @@ export function insideEnvironment(home: string): Record<string, string> {
     PATH: `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
     HOME: home,
     LANG: 'C.UTF-8',
+    NODE_COMPILE_CACHE: compileCache(),
   }
 }
 

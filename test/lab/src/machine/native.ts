@@ -26,6 +26,8 @@ export interface NativeAddress {
 
 export interface NativeMachine extends Machine {
   readonly address: NativeAddress
+  /** Lets the namespaces outlive this process, which they then have to be found by their address for. */
+  release(): void
 }
 
 interface NativeOptions {
@@ -44,14 +46,18 @@ ip link set lo up
 echo ready
 exec sleep infinity`
 
-/** Throws a `UserError` unless this is root on a kernel that has, or can load, what the lab needs. */
-export async function requireNative(): Promise<void> {
+const modprobe = async (...args: string[]): Promise<boolean> =>
+  (await execa('modprobe', ['-q', ...args], { reject: false, env: { PATH: systemPath() } })).exitCode === 0
+
+/**
+ * Installs the packages that are missing, modprobe's among them, and throws a `UserError` unless this is root on a
+ * kernel that has, or could load, what the lab needs. Loads nothing.
+ */
+export async function requireNative(log: Log): Promise<void> {
   if (process.getuid?.() !== 0) throw new UserError('--native needs root; without it a virtual machine is used')
-  // One call for all would stop loading at the first that is not there.
-  for (const name of [...REQUIRED_MODULES, ...USEFUL_MODULES]) {
-    await execa('modprobe', ['-q', name], { reject: false, env: { PATH: systemPath() } })
-  }
-  const missing = await kernelModulesMissing(REQUIRED_MODULES)
+  await ensurePackages('native', log)
+  const missing: string[] = []
+  for (const name of await kernelModulesMissing(REQUIRED_MODULES)) if (!(await modprobe('-n', name))) missing.push(name)
   if (missing.length > 0) {
     const names = missing.join(', ')
     throw new UserError(`--native: this kernel lacks ${names}; without --native a virtual machine brings its own`)
@@ -139,8 +145,9 @@ export function attachNative(address: NativeAddress): Machine {
 
 /** Makes the namespaces. Throws a `UserError` that names what is missing: root, packages, or modules of the kernel. */
 export async function enterNative(options: NativeOptions): Promise<NativeMachine> {
-  await requireNative()
-  await ensurePackages('native', options.log)
+  await requireNative(options.log)
+  // One call for all would stop loading at the first that is not there.
+  for (const name of [...REQUIRED_MODULES, ...USEFUL_MODULES]) await modprobe(name)
   const machines = join(options.cache ?? cacheDirectory(), 'native')
   await mkdir(machines, { recursive: true, mode: 0o700 })
   const directory = await mkdtemp(join(machines, `${process.pid}-`))
@@ -167,7 +174,8 @@ export async function enterNative(options: NativeOptions): Promise<NativeMachine
   child.stdout.destroy()
   child.stderr.destroy()
   child.unref()
-  if (options.detached !== true) process.once('exit', () => signalProcess(holder, 'SIGKILL'))
+  const end = (): void => void signalProcess(holder, 'SIGKILL')
+  process.once('exit', end)
   const address = { holder, directory }
-  return { ...attachNative(address), address }
+  return { ...attachNative(address), address, release: () => void process.off('exit', end) }
 }

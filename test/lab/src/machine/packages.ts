@@ -1,5 +1,5 @@
-/** The Debian or Ubuntu packages that the lab's machine needs, and their installation without starting a service. */
-import { chmod, readdir, rm, writeFile } from 'node:fs/promises'
+/** The Debian or Ubuntu packages that the lab's machine needs, and their installation without a service. */
+import { readdir } from 'node:fs/promises'
 import { UserError } from '@vpn-gateway/config'
 import { execa } from 'execa'
 import type { Log } from './machine.ts'
@@ -10,6 +10,8 @@ const INSIDE = [
   'conntrack',
   'conntrackd',
   'containernetworking-plugins',
+  'crun',
+  'dnsmasq-base',
   'iproute2',
   'iptables',
   'iputils-arping',
@@ -17,19 +19,28 @@ const INSIDE = [
   'ipvsadm',
   'keepalived',
   'kmod',
+  'miniupnpd-nftables',
   'nftables',
   'procps',
   'tcpdump',
   'util-linux',
+  'wireguard-go',
   'wireguard-tools',
 ] as const
 
 /** What boots Debian's kernel over this machine's own files. */
 const BOOT = ['busybox-static', 'cpio', 'qemu-system-x86', 'xz-utils', 'zstd'] as const
 
-/** Names of the packages that a machine of this kind needs, sorted. */
-export function neededPackages(kind: 'vm' | 'native'): string[] {
-  return [...INSIDE, ...(kind === 'vm' ? BOOT : [])].sort()
+/** What builds images and makes their base, and the default seccomp profile of container runtimes. */
+const IMAGES = ['buildah', 'golang-github-containers-common', 'mmdebstrap'] as const
+
+/** What packages are for: a virtual machine, the lab on this machine's own kernel, or images. */
+export type Purpose = 'vm' | 'native' | 'images'
+
+/** Names of the packages that are needed for a purpose, sorted. */
+export function neededPackages(purpose: Purpose): string[] {
+  if (purpose === 'images') return [...IMAGES]
+  return [...INSIDE, ...(purpose === 'vm' ? BOOT : [])].sort()
 }
 
 /**
@@ -68,50 +79,48 @@ async function privilege(): Promise<string[] | undefined> {
 
 const POLICY = '/usr/sbin/policy-rc.d'
 
+/** Packages that have a service which dpkg enables for the next boot, under the package's own name. */
+const SERVICES: readonly string[] = ['conntrackd', 'ipvsadm', 'keepalived', 'nftables']
+
 /**
- * Runs `work` while no package may start a service: invoke-rc.d and deb-systemd-invoke ask /usr/sbin/policy-rc.d, and
- * its 101 means "not allowed". A file that is there already is the administrator's and stays as it is.
+ * Runs apt-get for root, `sh -c APT_SCRIPT sh POLICY "SERVICE..." ARGUMENT...`. No package may start a service
+ * meanwhile: invoke-rc.d and deb-systemd-invoke ask the policy file, and its 101 means "not allowed"; one that is there
+ * already is the administrator's and stays. Of the services named, none is left enabled. One shell does all of it, so
+ * that it is also done when whoever started it is gone: a shell ends by its traps once apt-get has ended.
+ * deb-systemd-helper does nothing unless a package's script seems to call it.
  */
-async function withoutServices<T>(sudo: readonly string[], work: () => Promise<T>): Promise<T> {
-  const policy = '#!/bin/sh\nexit 101\n'
-  if (sudo.length > 0) {
-    const created = await execa('sudo', ['sh', '-c', `set -C; cat >${POLICY} && chmod 755 ${POLICY}`], {
-      input: policy,
-      reject: false,
-      stderr: 'ignore',
-    })
-    try {
-      return await work()
-    } finally {
-      if (created.exitCode === 0) await execa('sudo', ['rm', '-f', POLICY])
-    }
-  }
-  const created = await writeFile(POLICY, policy, { flag: 'wx', mode: 0o755 }).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') return false
-      throw error
-    },
-  )
-  const remove = (): void => void rm(POLICY, { force: true })
-  if (created) {
-    await chmod(POLICY, 0o755)
-    process.once('SIGINT', remove).once('SIGTERM', remove)
-  }
-  try {
-    return await work()
-  } finally {
-    process.off('SIGINT', remove).off('SIGTERM', remove)
-    if (created) await rm(POLICY, { force: true })
-  }
+export const APT_SCRIPT = `policy=$1 services=$2 created=
+shift 2
+leave() {
+  code=$?
+  trap '' INT TERM HUP
+  [ -z "$created" ] || rm -f "$policy"
+  for service in $services; do
+    for link in /etc/systemd/system/*.wants/"$service.service"; do
+      [ ! -L "$link" ] || { DPKG_MAINTSCRIPT_PACKAGE=$service deb-systemd-helper disable "$service.service" >&2; break; }
+    done
+    for link in /etc/rc[2345].d/S[0-9][0-9]"$service"; do
+      [ ! -L "$link" ] || { update-rc.d "$service" disable >&2; break; }
+    done
+  done
+  exit "$code"
 }
+trap leave EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+if (set -C; printf '#!/bin/sh\\nexit 101\\n' >"$policy") 2>/dev/null; then
+  created=yes
+  chmod 755 "$policy"
+fi
+DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -y "$@"`
 
 /**
  * Installs what is missing with apt-get. Throws a `UserError` with the command to run where this process may not, and
  * on a machine without dpkg; costs one dpkg-query when nothing is missing.
  */
-export async function ensurePackages(kind: 'vm' | 'native', log: Log): Promise<void> {
-  const needed = neededPackages(kind)
+export async function ensurePackages(purpose: Purpose, log: Log): Promise<void> {
+  const needed = neededPackages(purpose)
   if (!(await has('dpkg-query'))) {
     throw new UserError(`the lab needs Debian or Ubuntu (no dpkg-query here), with: ${needed.join(' ')}`)
   }
@@ -127,7 +136,8 @@ export async function ensurePackages(kind: 'vm' | 'native', log: Log): Promise<v
   log(`installing ${missing.length} Debian packages: ${missing.join(' ')}`)
   const apt = async (args: readonly string[]): Promise<string | undefined> => {
     // apt must not touch our standard output: its last line may be somebody's JSON.
-    const [program, ...rest] = [...sudo, 'env', 'DEBIAN_FRONTEND=noninteractive', 'LC_ALL=C', 'apt-get', '-y', ...args]
+    const services = SERVICES.filter((name) => missing.includes(name)).join(' ')
+    const [program, ...rest] = [...sudo, 'sh', '-c', APT_SCRIPT, 'sh', POLICY, services, ...args]
     const result = await execa(program as string, rest, {
       all: true,
       reject: false,
@@ -135,15 +145,16 @@ export async function ensurePackages(kind: 'vm' | 'native', log: Log): Promise<v
     })
     return result.exitCode === 0 ? undefined : (result.all ?? '')
   }
-  const failure = await withoutServices(sudo, async () => {
-    const install = ['-q', '-o', 'Dpkg::Use-Pty=0', 'install', '--no-install-recommends', ...missing]
+  const install = async (): Promise<string | undefined> => {
+    const order = ['-q', '-o', 'Dpkg::Use-Pty=0', 'install', '--no-install-recommends', ...missing]
     // Lists that are absent or older than the archive make the first try fail; only then is fetching them worth it.
     if ((await readdir('/var/lib/apt/lists').catch(() => [])).length > 2) {
-      if ((await apt(install)) === undefined) return undefined
+      if ((await apt(order)) === undefined) return undefined
     }
     log('fetching the package lists (apt-get update)')
-    return (await apt(['-q', 'update'])) ?? (await apt(install))
-  })
+    return (await apt(['-q', 'update'])) ?? (await apt(order))
+  }
+  const failure = await install()
   if (failure !== undefined) {
     const reason = failure.split('\n').findLast((line) => line.startsWith('E:')) ?? failure.trim().split('\n').at(-1)
     throw new UserError(

@@ -1,4 +1,5 @@
 /** Starts, ends and asks the agents of a lab. */
+import { type Change, containerPid, prepareContainer } from '../container/container.ts'
 import type { LabContext } from '../context.ts'
 import { GivenUp, awaitCondition } from '../wait.ts'
 import { agentsOf } from './agents.ts'
@@ -8,6 +9,8 @@ import { endProcess, logTail, processId, signalProcess, startProcess } from './p
 /** Agents by the name of their pod or node. */
 export interface Agents {
   readonly names: readonly string[]
+  /** Makes ready what an agent's container needs, with the manifests' settings or changed ones; nothing without images. */
+  prepare(name: string, change?: Change): Promise<void>
   /** Starts an agent that does not run; does not wait for it. */
   start(name: string): void
   /** SIGTERM (drains) unless said, and waits for the end. */
@@ -36,25 +39,40 @@ const READY_TIMEOUT_MS = 180_000
 
 /** Makes the control of one lab's agents. */
 export function createAgents({ topology, state, request }: LabContext): Agents {
-  const specs = new Map(agentsOf(topology, state.systemFile).map((spec) => [spec.name, spec]))
+  const specs = new Map(agentsOf(topology, state.systemFile, state.images).map((spec) => [spec.name, spec]))
   const specOf = (name: string): AgentSpec => {
     const spec = specs.get(name)
     if (spec === undefined) throw new Error(`no agent ${name}: expected one of ${[...specs.keys()].join(', ')}`)
     return spec
   }
+  // A container's first process is told, as kubelet does: crun itself is only its parent here.
+  const tell = (name: string, signal: NodeJS.Signals): boolean => {
+    const pid = state.images === undefined ? undefined : containerPid(name)
+    if (pid === undefined || processId(name) === undefined) return signalProcess(name, signal)
+    return process.kill(pid, signal)
+  }
+  const end = async (name: string, signal: NodeJS.Signals, timeoutMs: number): Promise<void> => {
+    if (state.images !== undefined) tell(name, signal)
+    return endProcess(name, state.images === undefined ? signal : undefined, timeoutMs)
+  }
   const agents: Agents = {
     names: [...specs.keys()],
+    async prepare(name, change) {
+      const { kind } = specOf(name)
+      const { images, systemFile } = state
+      if (images !== undefined) await prepareContainer(images, topology, { kind, name, systemFile }, change)
+    },
     start(name) {
       startProcess(specOf(name))
     },
-    stop: (name, { signal = 'SIGTERM', timeoutMs = 60_000 } = {}) => endProcess(specOf(name).name, signal, timeoutMs),
-    kill: (name) => endProcess(specOf(name).name, 'SIGKILL', 10_000),
+    stop: (name, { signal = 'SIGTERM', timeoutMs = 60_000 } = {}) => end(specOf(name).name, signal, timeoutMs),
+    kill: (name) => end(specOf(name).name, 'SIGKILL', 10_000),
     async restart(name) {
       await agents.kill(name)
       agents.start(name)
       await agents.awaitReady(name)
     },
-    signal: (name, signal) => signalProcess(specOf(name).name, signal),
+    signal: (name, signal) => tell(specOf(name).name, signal),
     pid: (name) => processId(specOf(name).name),
     async readiness(name) {
       const { namespace, port } = specOf(name)

@@ -1,5 +1,6 @@
 /** The product's agents: which command line each pod and node runs, and where its HTTP port is. */
-import { runDirectory, programPath } from '../paths.ts'
+import { containerArgv } from '../container/container.ts'
+import { programFlags, programPath, runDirectory } from '../paths.ts'
 import { tunnelFile } from '../topology/provider.ts'
 import type { Topology } from '../topology/topology.ts'
 import type { ProcessSpec } from './process.ts'
@@ -12,26 +13,31 @@ export interface AgentSpec extends ProcessSpec {
 
 const ports = { gateway: 9801, router: 9802, node: 9803 } as const
 
-/** Command lines of all agents of a topology, as the images start them. */
-export function agentsOf(topology: Topology, systemFile: string): AgentSpec[] {
+/** Command lines of all agents of a topology: the images' own with `images`, else as the images start them. */
+export function agentsOf(topology: Topology, systemFile: string, images?: string): AgentSpec[] {
   const agent = (kind: AgentSpec['kind'], name: string, options: readonly string[]): AgentSpec => ({
     name,
     namespace: name,
     kind,
     port: ports[kind],
     argv: [
-      process.execPath,
-      // Less memory and less compiling; an agent's work is mostly waiting.
-      '--no-maglev',
-      '--max-semi-space-size=1',
-      programPath(`${kind}-agent`),
-      '--config',
-      systemFile,
-      '--name',
-      name,
-      '--run-dir',
-      runDirectory(name),
-      ...options,
+      // Whatever else runs on this one machine is on machines of its own in a cluster, and no packet waits for an agent,
+      // but for the router's, which renews the VIP.
+      ...(kind === 'router' ? [] : ['nice', '-n', '5']),
+      ...(images === undefined
+        ? [
+            process.execPath,
+            ...programFlags,
+            programPath(`${kind}-agent`),
+            '--config',
+            systemFile,
+            '--name',
+            name,
+            '--run-dir',
+            runDirectory(name),
+            ...options,
+          ]
+        : containerArgv(images, kind, name)),
     ],
   })
   return [

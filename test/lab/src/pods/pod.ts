@@ -5,7 +5,7 @@ import type { LabContext } from '../context.ts'
 import { LEASE_DIR, runDirectory } from '../paths.ts'
 import { layPodCable } from '../topology/cables.ts'
 import { CLUSTER } from '../topology/addresses.ts'
-import { ipBatch, killProcessesIn, listNamespaces, namespacePath, processesIn } from '../topology/namespace.ts'
+import { ipBatch, killProcessesIn, listNamespaces, namespacePath, processesIn, runIn } from '../topology/namespace.ts'
 import type { Pod } from '../topology/topology.ts'
 import { awaitCondition } from '../wait.ts'
 import { attach, detach } from './cni.ts'
@@ -18,6 +18,12 @@ async function attachPod(context: LabContext, pod: Pod): Promise<void> {
     const attached = await attach(context.runner, pluginListOf(context, attachment), at, LEASE_DIR)
     context.state.attached[pod.name] = { ...context.state.attached[pod.name], [name]: attached }
   }
+  if (context.state.images !== undefined) await forwardAsNode(context, pod)
+}
+
+/** As on a node of a cluster, which forwards, and whose pods begin with its settings: a container cannot change them. */
+async function forwardAsNode({ runner }: LabContext, pod: Pod): Promise<void> {
+  await runIn(runner, pod.name, ['sysctl', '--quiet', '--write', 'net.ipv4.ip_forward=1'])
 }
 
 /**
@@ -36,10 +42,11 @@ export async function attachPods(context: LabContext): Promise<void> {
 
 /**
  * The pod dies at once: its processes are killed and its links go, then its addresses are free again. Does nothing for
- * a pod that is gone.
+ * a pod that is gone. Resolves to when it could no longer send a packet, by performance.now().
  */
-export async function removePod(context: LabContext, pod: Pod): Promise<void> {
+export async function removePod(context: LabContext, pod: Pod): Promise<number> {
   const { runner, state } = context
+  let silentSince = performance.now()
   if (listNamespaces().includes(pod.name)) {
     killProcessesIn(pod.name)
     // A process that is being born while /proc is read escapes the first look.
@@ -62,6 +69,7 @@ export async function removePod(context: LabContext, pod: Pod): Promise<void> {
       ).catch(() => undefined),
       ipBatch(runner, CLUSTER, [`link del ${pod.name}`]).catch(() => undefined),
     ])
+    silentSince = performance.now()
     await runner.run({ argv: ['ip', 'netns', 'del', pod.name] })
   }
   for (const { name, attachment } of pod.interfaces) {
@@ -70,6 +78,7 @@ export async function removePod(context: LabContext, pod: Pod): Promise<void> {
   delete state.attached[pod.name]
   await rm(runDirectory(pod.name), { recursive: true, force: true })
   await context.save()
+  return silentSince
 }
 
 /** A new pod in a removed one's place, attached but without its agent. Does nothing for a pod that is there. */

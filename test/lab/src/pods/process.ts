@@ -62,13 +62,17 @@ export function signalProcess(name: string, signal: NodeJS.Signals): boolean {
   }
 }
 
-/** Sends a signal and waits for the process to end; an error after `timeoutMs` milliseconds. */
-export async function endProcess(name: string, signal: NodeJS.Signals, timeoutMs: number): Promise<void> {
-  signalProcess(name, signal)
-  await awaitCondition(`${name} to end after ${signal}`, () => (processId(name) === undefined ? true : undefined), {
-    timeoutMs,
-    intervalMs: 20,
-  })
+/** Sends a signal, if one is named, and waits for the process to end; an error after `timeoutMs` milliseconds. */
+export async function endProcess(name: string, signal: NodeJS.Signals | undefined, timeoutMs: number): Promise<void> {
+  if (signal !== undefined) signalProcess(name, signal)
+  await awaitCondition(
+    `${name} to end${signal === undefined ? '' : ` after ${signal}`}`,
+    () => (processId(name) === undefined ? true : undefined),
+    {
+      timeoutMs,
+      intervalMs: 20,
+    },
+  )
   rmSync(pidPath(name), { force: true })
 }
 

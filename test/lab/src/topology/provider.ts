@@ -40,7 +40,9 @@ export function renderProviderNat(provider: Provider, forwards: System['forwards
   const protocols = (protocol: System['forwards'][number]['protocol']): string[] =>
     protocol === 'both' ? ['tcp', 'udp'] : [protocol]
   const forwarded = forwards.flatMap(({ protocol, port }) =>
-    protocols(protocol).map((name) => `    ip daddr ${provider.exit} ${name} dport ${port} dnat to ${tunnelClient}`),
+    (port === undefined ? [] : protocols(protocol)).map(
+      (name) => `    ip daddr ${provider.exit} ${name} dport ${port} dnat to ${tunnelClient}`,
+    ),
   )
   return `table ip provider {
   chain prerouting {

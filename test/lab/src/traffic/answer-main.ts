@@ -1,5 +1,6 @@
 /**
- * Tells callers who they seem to be: each line is answered with the caller's address, an HTTP request likewise.
+ * Tells callers who they seem to be: each line is answered with the caller's address, an HTTP request likewise. To a caller
+ * whose first line is `push N` it says so every N milliseconds, until the connection ends.
  * Usage: lab-answer ADDRESS tcp/PORT|udp/PORT…
  */
 import { createSocket } from 'node:dgram'
@@ -21,7 +22,12 @@ function answerTcp(host: string, port: number): void {
         socket.end(head + line.toString())
         return
       }
+      const [, pace] = (first && /^push (\d+)\n$/.exec(data.toString('latin1'))) || []
       first = false
+      if (pace !== undefined) {
+        const timer = setInterval(() => socket.write(line), Number(pace))
+        socket.once('close', () => clearInterval(timer))
+      }
       const lines = countLines(data)
       if (lines === 1) socket.write(line)
       else if (lines > 1) socket.write(line.toString().repeat(lines))

@@ -13,7 +13,10 @@ export interface Flow {
   lastAnswer: number
   /** Lines that are not answered yet. */
   waiting: number
-  /** Time since which at least one line has had no answer and none came; 0 while nothing is waiting. */
+  /**
+   * Time since which at least one line has had no answer and none came, or since which the next one that the other end sends
+   * by itself is due; 0 while nothing is waiting.
+   */
   waitingSince: number
   /** Longest such time in milliseconds since it was last set to 0. */
   longestSilence: number
@@ -66,7 +69,8 @@ export function openFlow(options: FlowOptions, onLost: (flow: Flow) => void): Pr
         flow.longestSilence = Math.max(flow.longestSilence, now - flow.waitingSince)
       // A datagram may be lost for good; whatever answer comes ends the silence.
       flow.waiting = options.protocol === 'udp' ? 0 : Math.max(0, flow.waiting - lines)
-      flow.waitingSince = flow.waiting === 0 ? 0 : now
+      if (options.push === true) flow.waitingSince = now + options.intervalMs
+      else flow.waitingSince = flow.waiting === 0 ? 0 : now
       flow.lastAnswer = now
       noteExit(flow, data, length)
       if (opened) return
@@ -94,7 +98,8 @@ function countLines(data: Buffer, length: number): number {
 type Answered = (length: number, data: Buffer) => void
 type Lose = (error: string) => void
 
-function openTcp(flow: Flow, { host, port }: FlowOptions, answered: Answered, lose: Lose): void {
+function openTcp(flow: Flow, options: FlowOptions, answered: Answered, lose: Lose): void {
+  const { host, port, push = false, intervalMs } = options
   const socket = connect({
     host,
     port,
@@ -107,12 +112,13 @@ function openTcp(flow: Flow, { host, port }: FlowOptions, answered: Answered, lo
       },
     },
   })
-  flow.send = () => {
+  const speak = (line: Buffer | string): void => {
     noteSent(flow)
-    socket.write(LINE)
+    socket.write(line)
   }
+  if (!push) flow.send = () => speak(LINE)
   flow.close = () => socket.destroy()
-  socket.on('connect', flow.send)
+  socket.on('connect', () => speak(push ? `push ${intervalMs}\n` : LINE))
   socket.on('error', (error: NodeJS.ErrnoException) => lose(error.code ?? error.message))
   socket.on('close', () => lose('closed'))
 }

@@ -14,6 +14,12 @@ const TICK_MS = 10
 /** Flows that are opened at the same time; the next ones follow as these get their first answer. */
 const OPENING_AT_ONCE = 10
 
+/**
+ * Milliseconds between two openings: thousands at once would be a test of how fast routers tell each other of new flows,
+ * with a processor that is emulated.
+ */
+const OPENING_EVERY_MS = 40
+
 const options = JSON.parse(process.argv[2] ?? '{}') as FlowOptions
 const flows: (Flow | undefined)[] = Array.from({ length: options.count }, () => undefined)
 let losses: LostFlow[] = []
@@ -30,8 +36,11 @@ async function openMissing(): Promise<{ opened: number; failed: string[] }> {
   const missing = [...flows.keys()].filter((index) => !isOpen(flows[index]))
   const failed: string[] = []
   const next = missing.values()
+  let turnAt = performance.now()
   const worker = async (): Promise<void> => {
     for (const index of next) {
+      const turn = (turnAt += OPENING_EVERY_MS)
+      await delay(Math.max(0, turn - performance.now()))
       const flow = await openFlow(options, (lost) => {
         losses.push({
           flow: index,
@@ -71,6 +80,7 @@ function mark(): void {
     if (flow === undefined) continue
     flow.longestSilence = 0
     flow.answers = 0
+    flow.exits = flow.exits.slice(-1)
   }
 }
 

@@ -14,6 +14,8 @@ export interface StartFlowsOptions {
   intervalMs: number
   /** `tcp` unless said. */
   protocol?: 'tcp' | 'udp'
+  /** Only the server speaks, after the client's first line; TCP only. No unless said. */
+  push?: boolean
 }
 
 /** A running flow program. */
@@ -29,12 +31,13 @@ export interface Flows {
   stop(): Promise<void>
 }
 
-/** Milliseconds that the program may take for one command; opening hundreds of flows takes longest. */
-const REPLY_TIMEOUT_MS = 60_000
+/** Milliseconds that the program may take for one command; opening flows takes longest, where the processor is emulated. */
+const replyTimeoutMs = (flows: number): number => 60_000 + 100 * flows
 
 /** Opens the flows and resolves once each had its first answer; rejects when one could not be opened. */
-export async function startFlows({ client, count, intervalMs, protocol = 'tcp' }: StartFlowsOptions): Promise<Flows> {
-  const options: FlowOptions = { protocol, host: internetAddress, port: echoPort, count, intervalMs }
+export async function startFlows({ client, protocol = 'tcp', ...pace }: StartFlowsOptions): Promise<Flows> {
+  const { count } = pace
+  const options: FlowOptions = { protocol, host: internetAddress, port: echoPort, ...pace }
   const child = spawn(
     'ip',
     ['netns', 'exec', client, process.execPath, programPath('lab-flows'), JSON.stringify(options)],
@@ -56,7 +59,8 @@ export async function startFlows({ client, count, intervalMs, protocol = 'tcp' }
       if (event !== undefined) continue
       await new Promise<void>((resolve, reject) => {
         const fail = (why: string): void => reject(new Error(`flows in ${client}: waiting for ${wanted}: ${why}`))
-        const timer = setTimeout(() => fail(`nothing for ${REPLY_TIMEOUT_MS / 1000} s`), REPLY_TIMEOUT_MS)
+        const within = replyTimeoutMs(count)
+        const timer = setTimeout(() => fail(`nothing for ${within / 1000} s`), within)
         const onExit = (): void => {
           clearTimeout(timer)
           fail('the program ended')

@@ -9,6 +9,8 @@ export interface FlowOptions {
   count: number
   /** Milliseconds between two lines of one flow. */
   intervalMs: number
+  /** Only the other end speaks after the first line, TCP only: the client's silence heals nothing on the way. */
+  push?: boolean
 }
 
 export type FlowCommand = { cmd: 'mark' } | { cmd: 'report' } | { cmd: 'refill' } | { cmd: 'stop' }
@@ -43,8 +45,8 @@ export interface FlowReport {
   answers: number
 }
 
-/** Milliseconds without an answer after which an open flow counts as stalled: five lines, and at least two seconds. */
-export const stalledAfterMs = (intervalMs: number): number => Math.max(2000, 5 * intervalMs)
+/** Milliseconds without an answer after which an open flow counts as stalled: three lines, and at least two seconds. */
+export const stalledAfterMs = (intervalMs: number): number => Math.max(2000, 3 * intervalMs)
 
 export type FlowEvent =
   | { event: 'ready'; opened: number; failed: string[] }

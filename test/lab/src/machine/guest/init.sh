@@ -18,6 +18,8 @@ mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work ro
 mount -t tmpfs -o mode=755,nosuid,nodev run /root/run
 mkdir -p /root/run/machine /root/run/home /root/run/lock
 mount -t 9p -o $transport share /root/run/machine || exec echo 'vpn-gateway: the share could not be mounted'
+# With clock-1, which start.sh writes: whether this machine keeps the host's time.
+read -r uptime _ </proc/uptime && echo "$uptime" >/root/run/machine/clock-0
 # The kernel itself calls modprobe, which looks here; a tmpfs hides modules that the host has for kernels of its own.
 mkdir -p /root/lib/modules
 mount -t tmpfs modules /root/lib/modules

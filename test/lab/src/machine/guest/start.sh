@@ -5,6 +5,10 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 share=/run/machine
 ulimit -n 1048576
 modprobe -a $(<$share/modules-required)
+# Its soft interrupts are the network between the lab's machines: no cable waits until somebody's program has had its turn.
+for comm in /proc/[0-9]*/comm; do
+  [[ $(<"$comm") == ksoftirqd/* ]] && { pid=${comm%/comm}; renice -n -20 -p "${pid#/proc/}"; }
+done >/dev/null 2>&1
 # The rest would be loaded on first use, which only takes longer then.
 modprobe -qa $(<$share/modules-useful) &
 
@@ -39,6 +43,7 @@ run_job() {
 }
 
 exec 3</dev/ttyS1
+read -r uptime _ </proc/uptime && echo "$uptime" >$share/clock-1
 echo ready >$share/ready
 while read -r order number signal <&3; do
   case $order in

@@ -1,0 +1,125 @@
+/**
+ * npm run bench -- NAME... [--native] [--no-kvm] [--json FILE]
+ * Runs benchmarks in a machine of their own, or with --native as root in a network namespace on this machine's kernel.
+ */
+import { spawn } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { cpus, release } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { UserError } from '@vpn-gateway/config'
+import { ensureBundles } from '@vpn-gateway/lab/machine/bundles.ts'
+import { imagesDirectory } from '@vpn-gateway/lab/machine/images.ts'
+import { bootMachine, type VirtualMachine } from '@vpn-gateway/lab/machine/vm.ts'
+import { table, type Figure, type Report } from './benchmark.ts'
+import { benchmarks } from './benchmarks.ts'
+
+const program = join(resolve(import.meta.dirname, '../../..'), 'dist/bench.mjs')
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
+let machine: VirtualMachine | undefined
+
+interface BenchRequest {
+  names: string[]
+  native: boolean
+  noKvm: boolean
+  json?: string
+}
+
+function parse(args: string[]): BenchRequest {
+  const options = { native: { type: 'boolean' }, 'no-kvm': { type: 'boolean' }, json: { type: 'string' } } as const
+  const known = Object.keys(benchmarks)
+  try {
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
+    const unknown = positionals.filter((name) => !known.includes(name))
+    if (unknown.length > 0) throw new Error(`"${unknown[0]}"`)
+    return {
+      names: positionals.length > 0 ? positionals : known,
+      native: values.native === true,
+      noKvm: values['no-kvm'] === true,
+      ...(values.json === undefined ? {} : { json: values.json }),
+    }
+  } catch (error) {
+    throw new UserError(`${(error as Error).message}: expected ${known.join(', ')}, --native, --no-kvm or --json FILE`)
+  }
+}
+
+/** The kernel is this machine's own; `unshare` needs root. */
+async function runHere(name: string): Promise<Figure[]> {
+  const child = spawn('unshare', ['--net', '--mount', process.execPath, program, name], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (part: string) => (text += part))
+  const code = await new Promise((done, failed) => child.once('error', failed).once('close', done))
+  if (code !== 0) throw new Error(`${name}: ended with ${String(code)}; --native needs root`)
+  return JSON.parse(text) as Figure[]
+}
+
+async function runInMachine(name: string, { noKvm }: BenchRequest): Promise<Figure[]> {
+  machine ??= await bootMachine({ log: say, ...(noKvm ? { accelerator: 'tcg' as const } : {}) })
+  let text = ''
+  const argv = [process.execPath, program, name] as const
+  const apart = ['unshare', '--net', '--mount', ...argv] as const
+  const { exitCode } = await machine.exec(benchmarks[name]?.lab === true ? argv : apart, {
+    env: { VPN_GATEWAY_IMAGES: imagesDirectory() },
+    onOutput: (part, stream) => (stream === 'stdout' ? void (text += part) : void process.stderr.write(part)),
+  })
+  if (exitCode !== 0) throw new Error(`${name}: ended with ${exitCode}`)
+  return JSON.parse(text) as Figure[]
+}
+
+async function main(request: BenchRequest): Promise<number> {
+  await ensureBundles(say)
+  const reports: Report[] = []
+  for (const name of request.names) {
+    const benchmark = benchmarks[name]
+    if (benchmark === undefined) continue
+    if (request.native && benchmark.lab === true)
+      throw new UserError(`${name}: expected no --native: it is for a machine`)
+    await benchmark.prepare?.(say)
+    const at = new Date().toISOString()
+    const figures = request.native ? await runHere(name) : await runInMachine(name, request)
+    const kind = request.native ? 'native' : machine?.accelerator === 'kvm' ? 'kvm' : 'emulated'
+    const [cpu] = cpus()
+    const report: Report = {
+      benchmark: name,
+      title: benchmark.title,
+      machine: {
+        kind,
+        kernel: request.native ? release() : 'the distribution’s, in a virtual machine',
+        cpus: cpus().length,
+        cpu: cpu?.model ?? 'unknown',
+        node: process.version,
+      },
+      at,
+      figures,
+    }
+    reports.push(report)
+    process.stdout.write(`${table(report)}\n`)
+  }
+  if (request.json !== undefined) {
+    await writeFile(resolve(process.env['INIT_CWD'] ?? '.', request.json), `${JSON.stringify(reports, undefined, 2)}\n`)
+  }
+  // Emulation is several times slower than what times are promised for; all else is the same everywhere.
+  const broken = reports.flatMap(({ machine: { kind }, figures }) =>
+    figures.filter(
+      ({ value, most, unit }) => most !== undefined && value > most && (!isTime(unit) || kind !== 'emulated'),
+    ),
+  )
+  for (const { figure } of broken) say(`bench: more than promised: ${figure}`)
+  return broken.length > 0 ? 1 : 0
+}
+
+function isTime(unit: Figure['unit']): boolean {
+  return unit !== 'count' && unit !== 'MB' && unit !== 'ratio'
+}
+
+try {
+  process.exitCode = await main(parse(process.argv.slice(2)))
+} catch (error) {
+  const lines = error instanceof UserError ? error.problems : [error instanceof Error ? error.message : String(error)]
+  for (const line of lines) say(`bench: ${line}`)
+  process.exitCode = error instanceof UserError ? 2 : 1
+} finally {
+  await machine?.shutdown()
+}

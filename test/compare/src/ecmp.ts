@@ -1,0 +1,58 @@
+/** A router made of routes alone, in the pod of one of the lab's routers whose agent has ended. */
+import type { Lab } from '@vpn-gateway/lab'
+import type { Way } from './result.ts'
+
+/** A router whose next hops are taken out and put back by whoever watches the gateways. */
+export interface EcmpRouter {
+  /** Makes these gateways, by their addresses, the next hops. */
+  use(gateways: readonly string[]): Promise<void>
+}
+
+/** Table of the product's router for what IPVS does not carry; its rule for packets from the gateway network is still there. */
+const table = '153'
+/** Nexthop ids; the group's is beyond those of its members. */
+const group = 100
+/** Seconds that a bucket must have been idle before it may move; flows here are never idle for long. */
+const idleTimer = 120
+
+/** Turns the router's pod into one that routes by hash. All else of the lab stays as it is. */
+export async function openEcmpRouter(lab: Lab, router: string, way: Exclude<Way, 'vpn-gateway'>): Promise<EcmpRouter> {
+  const { vip } = lab.state
+  const run = (host: string, script: string) => lab.exec(host, ['bash', '-ec', script])
+  await run(
+    router,
+    `for t in filter mangle; do iptables -t $t -F; done; iptables -P FORWARD ACCEPT
+     nft delete table ip vpn_gateway_orphans 2>/dev/null || true
+     ip rule del priority 1600 2>/dev/null || true
+     sysctl -qw net.ipv4.fib_multipath_hash_policy=1 net.ipv4.ip_forward=1
+     ip address replace ${vip}/24 dev net1`,
+  )
+  // Nobody may go on sending to the MAC of a router that has ended.
+  for (const { name, kind } of lab.topology.pods) if (kind !== 'router') await run(name, 'ip neigh flush dev net1')
+
+  const hops = (gateways: readonly string[]) => gateways.map((via) => `nexthop via ${via} dev net1`).join(' ')
+  const ids = new Map<string, number>()
+  const idOf = (gateway: string) => {
+    const id = ids.get(gateway) ?? ids.size + 1
+    ids.set(gateway, id)
+    return id
+  }
+  return {
+    async use(gateways) {
+      if (way === 'ecmp') {
+        await run(router, `ip route replace default table ${table} ${hops(gateways)}`)
+        return
+      }
+      const members = gateways.map((via) => `ip nexthop replace id ${idOf(via)} via ${via} dev net1`)
+      const kind = `type resilient buckets 128 idle_timer ${idleTimer} unbalanced_timer 0`
+      await run(
+        router,
+        [
+          ...members,
+          `ip nexthop replace id ${group} group ${gateways.map(idOf).join('/')} ${kind}`,
+          `ip route replace default table ${table} nhid ${group}`,
+        ].join('\n'),
+      )
+    },
+  }
+}

@@ -1,0 +1,63 @@
+/** What stories wait for. */
+import { awaitCondition, type Lab } from '@vpn-gateway/lab'
+import { parseIpvs } from '@vpn-gateway/kernel'
+
+/** Address on the Internet that leaves through a gateway have. */
+export function exitOf(lab: Lab, gateway: string): string {
+  return lab.topology.providers.find((provider) => provider.gateway === gateway)?.exit ?? ''
+}
+
+/** Waits until the active router resets what it does not know: one that has just become active is still being told. */
+export async function awaitSettled(lab: Lab): Promise<void> {
+  await awaitCondition(
+    'the active router to have settled',
+    async () => {
+      const router = await lab.activeRouter()
+      if (router === undefined) return undefined
+      const table = await lab.exec(router, ['nft', 'list', 'table', 'ip', 'vpn_gateway_orphans'])
+      return table.includes('tcp reset') ? true : undefined
+    },
+    { timeoutMs: 60_000, intervalMs: 500 },
+  )
+}
+
+/** Address of a gateway on the gateway network; throws when its pod is gone. */
+export async function addressOf(lab: Lab, gateway: string): Promise<string> {
+  const text = await lab.exec(gateway, ['ip', '-4', '-o', 'address', 'show', 'dev', 'net1'])
+  const address = /inet ([\d.]+)\/.* scope global/.exec(text)?.[1]
+  if (address === undefined) throw new Error(`${gateway} has no address on net1`)
+  return address
+}
+
+/** Gateways that get flows from the active router's IPVS, by address, with their weights; undefined without one active router. */
+async function weights(lab: Lab): Promise<ReadonlyMap<string, number> | undefined> {
+  const router = await lab.activeRouter()
+  if (router === undefined) return undefined
+  const services = parseIpvs(await lab.exec(router, ['cat', '/proc/net/ip_vs']))
+  return new Map(services.flatMap(({ realServers }) => realServers.map(({ address, weight }) => [address, weight])))
+}
+
+/** Waits until the active router's IPVS gives a gateway a weight that is wanted; a gateway that is not listed has none. */
+export async function awaitWeight(lab: Lab, gateway: string, wanted: (weight: number) => boolean): Promise<void> {
+  const address = await addressOf(lab, gateway)
+  await awaitCondition(
+    `${gateway} (${address}) to get another weight in IPVS`,
+    async () => {
+      const weight = (await weights(lab))?.get(address)
+      return weight !== undefined && wanted(weight) ? true : undefined
+    },
+    { timeoutMs: 30_000, intervalMs: 250 },
+  )
+}
+
+/** Waits until the active router sends none of these addresses anything more; resolves to when, by performance.now(). */
+export function awaitOut(lab: Lab, ...addresses: string[]): Promise<number> {
+  return awaitCondition(
+    `${addresses.join(', ')} to be out of service`,
+    async () => {
+      const listed = await weights(lab)
+      return listed !== undefined && addresses.every((each) => !listed.has(each)) ? performance.now() : undefined
+    },
+    { timeoutMs: 60_000, intervalMs: 20 },
+  )
+}

@@ -1,0 +1,33 @@
+/** The file that `--json` names. */
+import { access, constants, open, rm, stat, writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { UserError } from '@vpn-gateway/config'
+import type { StoryResult } from './message.ts'
+
+/** npm starts us at the repository's root; a path that the user typed is relative to where they typed it. */
+const targetOf = (path: string): string => resolve(process.env['INIT_CWD'] ?? '.', path)
+
+function mistake(path: string, error: unknown): UserError {
+  return new UserError(`--json: ${path}: ${error instanceof Error ? error.message : String(error)}`)
+}
+
+/** Throws a `UserError` unless the file can be written; what is in it stays, and none is left where there was none. */
+export async function requireWritable(path: string): Promise<void> {
+  const target = targetOf(path)
+  const known = await stat(target).catch(() => undefined)
+  try {
+    // Opening a FIFO would wait for its reader.
+    if (known !== undefined && !known.isFile() && !known.isDirectory()) return await access(target, constants.W_OK)
+    await (await open(target, 'a')).close()
+    if (known === undefined) await rm(target)
+  } catch (error) {
+    throw mistake(path, error)
+  }
+}
+
+/** Writes the figures; throws a `UserError` where that has become impossible. */
+export async function writeJson(path: string, result: StoryResult): Promise<void> {
+  await writeFile(targetOf(path), `${JSON.stringify(result, null, 2)}\n`).catch((error: unknown) => {
+    throw mistake(path, error)
+  })
+}
