@@ -1,14 +1,19 @@
 import { defineConfig } from 'rolldown'
 import type { RolldownOptions } from 'rolldown'
+import { bundledPackages } from './scripts/images/bundled.ts'
 
 const programs = {
   'gateway-agent': 'packages/gateway-agent/src/main.ts',
   'router-agent': 'packages/router-agent/src/main.ts',
   'node-agent': 'packages/node-agent/src/main.ts',
+  'vpn-gateway': 'packages/cli/src/main.ts',
   lab: 'test/lab/src/inside.ts',
   'lab-answer': 'test/lab/src/traffic/answer-main.ts',
   'lab-flows': 'test/lab/src/traffic/flows-main.ts',
+  'lab-compare': 'test/compare/src/story.ts',
   'lab-demo': 'test/demo/src/story.ts',
+  'lab-failover': 'test/demo/src/failover.ts',
+  bench: 'test/bench/src/inside.ts',
 }
 
 /**
@@ -19,6 +24,8 @@ export default defineConfig(
   Object.entries(programs).map(([name, input]): RolldownOptions => ({
     input: { [name]: input },
     platform: 'node',
+    // What goes into images.
+    plugins: name.endsWith('-agent') || name === 'vpn-gateway' ? [bundledPackages()] : [],
     output: { dir: 'dist', format: 'esm', entryFileNames: '[name].mjs', minify: { mangle: { keepNames: true } } },
   })),
 )
