@@ -19,6 +19,7 @@ import {
 import { ensureBundles } from './lab/src/machine/bundles.ts'
 import { ensureImages, imagesDirectory } from './lab/src/machine/images.ts'
 import type { Machine } from './lab/src/machine/machine.ts'
+import { ensurePackages } from './lab/src/machine/packages.ts'
 import { bootMachine } from './lab/src/machine/vm.ts'
 import { repositoryRoot } from './lab/src/paths.ts'
 
@@ -179,6 +180,13 @@ async function main(request: TestRequest): Promise<void> {
     await check('lint', 'oxlint', '--type-aware')
     await check('types', 'tsc', '-p', '.')
     await check('unused code', 'knip')
+  }
+  // Before the unit tests: some of them ask the real daemons, and are left out where those are not there.
+  if (RUNGS.some(({ part }) => parts.has(part))) {
+    await step('packages of the distribution', async () => {
+      await ensurePackages('vm', say)
+      return oneCheck(true)
+    })
   }
   if (parts.has('unit')) await testStep('unit tests', () => unit(request))
   await machineTests(request)
