@@ -10,7 +10,8 @@ export default defineConfig({
           name: 'kernel',
           include: ['test/kernel/**/*.test.ts'],
           testTimeout: 120_000,
-          hookTimeout: 120_000,
+          // A hook that makes a network starts a hundred processes.
+          hookTimeout: 300_000,
           fileParallelism: false,
         },
       },

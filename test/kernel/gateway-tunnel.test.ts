@@ -239,7 +239,7 @@ test('probes by ICMP and HTTP: any one is enough, all must fail; by HTTP the exi
   agent = await made.startReady({ tunnel: tunnelFile })
   const { body } = await ask('/metrics')
   for (const target of ['icmp:203.0.113.10', 'http://203.0.113.10:82/up']) {
-    await until(`an answer of ${target}`, 20, async () =>
+    await until(`an answer of ${target}`, 60, async () =>
       (await made.metric('vpn_gateway_tunnel_probes_total', `target="${target}",result="answered"`)) > 0
         ? true
         : undefined,

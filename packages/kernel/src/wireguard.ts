@@ -62,26 +62,33 @@ function parsePeer(line: string): WireguardPeer {
   return peer
 }
 
-/**
- * Makes a device hold a configuration that comes on standard input; sessions of peers that stay the same live on (wg(8)).
- * wg opens the file by name, which fails (ENXIO) on the socket pair that Node gives a child; `cat |` makes it a pipe.
- */
+/** Makes a device hold a configuration that comes on standard input; sessions of peers that stay the same live on (wg(8)). */
 export function syncWireguardCommand(dev: string): [string, ...string[]] {
-  return ['sh', '-c', 'cat | wg syncconf "$0" /proc/self/fd/0', dev]
+  return configureCommand('syncconf', dev)
+}
+
+/** wg opens the file by name, which fails (ENXIO) on the socket pair that Node gives a child; `cat |` makes it a pipe. */
+function configureCommand(command: 'setconf' | 'syncconf', dev: string): [string, ...string[]] {
+  return ['sh', '-c', `cat | wg ${command} "$0" /proc/self/fd/0`, dev]
 }
 
 /**
  * Takes the peers out and puts them back, so that the kernel forgets their sessions and shakes hands with the next packet.
  * By itself it would go on with a session that the other end has lost until it heard nothing for 15 s (the protocol's
- * KEEPALIVE_TIMEOUT and REKEY_TIMEOUT together). Counters of the peers begin at 0 again.
+ * KEEPALIVE_TIMEOUT and REKEY_TIMEOUT together). Counters of the peers begin at 0 again. `wg setconf` is one request that
+ * replaces all peers (WGDEVICE_F_REPLACE_PEERS), so that no packet finds the device without any and is answered "host
+ * unreachable". A port that the device has and `spec` does not name stays.
  */
 export async function resetWireguardPeers(runner: Runner, spec: WireguardSpec): Promise<void> {
-  const peers = spec.peers.flatMap(({ publicKey }) => ['peer', publicKey, 'remove'])
-  if (peers.length > 0) await runner.run({ argv: ['wg', 'set', spec.name, ...peers] })
-  await runner.run({ argv: syncWireguardCommand(spec.name), stdin: renderWireguardConfig(spec), secret: true })
+  const listenPort = spec.listenPort ?? (await showWireguard(runner, spec.name))?.listenPort
+  await runner.run({
+    argv: configureCommand('setconf', spec.name),
+    stdin: renderWireguardConfig({ ...spec, ...(listenPort ? { listenPort } : {}) }),
+    secret: true,
+  })
 }
 
-/** Configuration text for `wg syncconf` (wg(8)). Holds secrets: for standard input only. */
+/** Configuration text for `wg syncconf` and `wg setconf` (wg(8)). Holds secrets: for standard input only. */
 export function renderWireguardConfig(spec: WireguardSpec): string {
   const lines = ['[Interface]', `PrivateKey = ${clamped(spec.privateKey)}`]
   if (spec.listenPort !== undefined) lines.push(`ListenPort = ${spec.listenPort}`)
