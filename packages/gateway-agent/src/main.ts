@@ -20,7 +20,7 @@ await runAgent({
     await requireNetAdmin()
     await requirePing(system.tunnel.probe.targets)
     const device = createDeviceReader(runner)
-    const tunnel = await openTunnelFiles(options.tunnel, await device.read())
+    const tunnel = await openTunnelFiles(options.tunnel, await device.read(), log)
     const address = await ownAddress(runner, system, options)
     const implementation = await findImplementation(runner)
     return assemble({ system, tunnel, address, device, implementation, options }, { runner, log, registry })

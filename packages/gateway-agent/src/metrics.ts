@@ -9,7 +9,7 @@ import { tunnelLink } from './wireguard.ts'
 /** Where the figures come from; `GatewayStatus` has it all. */
 export type MetricsSources = Pick<
   GatewayStatus,
-  'device' | 'forwards' | 'carries' | 'draining' | 'exitAddress' | 'implementation' | 'file'
+  'device' | 'forwards' | 'carries' | 'draining' | 'exitAddress' | 'implementation' | 'file' | 'fileProblems'
 >
 
 /** Takes what no scrape can ask for. */
@@ -156,6 +156,14 @@ function registerTunnel(registry: Registry, sources: MetricsSources): void {
     collect() {
       info.reset()
       info.set({ implementation: sources.implementation, file: sources.file() }, 1)
+    },
+  })
+  const problems: Gauge = new Gauge({
+    name: 'vpn_gateway_tunnel_file_problems',
+    help: 'What is wrong with the tunnel files as they are now; what they held before is in use.',
+    registers: [registry],
+    collect() {
+      problems.set(sources.fileProblems().length)
     },
   })
 }

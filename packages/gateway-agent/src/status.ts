@@ -35,6 +35,8 @@ export interface GatewayStatus {
   implementation: Implementation
   /** Name of the tunnel file in use. */
   file: () => string
+  /** What is wrong with the tunnel files as they are now, one line each; what they held before is in use. */
+  fileProblems: () => readonly string[]
   tunnel: () => Promise<TunnelStatus>
   forwards: () => Promise<ForwardStatus[]>
 }
@@ -98,6 +100,7 @@ export function createStatus(parts: StatusParts): GatewayStatus {
     device: () => device.read(),
     implementation,
     file: () => tunnel.file(),
+    fileProblems: () => tunnel.problems(),
     tunnel: async () =>
       tunnelStatus({
         ...probed(),
@@ -106,6 +109,7 @@ export function createStatus(parts: StatusParts): GatewayStatus {
         implementation,
         file: tunnel.file(),
         files: tunnel.files(),
+        fileProblems: tunnel.problems(),
         device: await device.read(),
         exit: exitAddress.current(),
         now: now(),
@@ -149,6 +153,8 @@ export interface TunnelStatus {
   /** Name of the tunnel file in use, and of all that take turns. */
   file: string
   files: readonly string[]
+  /** What is wrong with them as they are now, one line each: then what they held before is in use. */
+  fileProblems: readonly string[]
   state: TunnelState
   publicKey: string
   addresses: string[]
@@ -180,6 +186,7 @@ export function tunnelStatus(input: {
   implementation: Implementation
   file: string
   files: readonly string[]
+  fileProblems: readonly string[]
   state: TunnelState
   health: Health
   silence: number | undefined
@@ -188,12 +195,13 @@ export function tunnelStatus(input: {
   /** Unix seconds. */
   now: number
 }): TunnelStatus {
-  const { tunnel, mtu, implementation, file, files, state, health, silence, device, exit, now } = input
+  const { tunnel, mtu, implementation, file, files, fileProblems, state, health, silence, device, exit, now } = input
   return {
     interface: tunnelLink,
     implementation,
     file,
     files: [...files],
+    fileProblems: [...fileProblems],
     state,
     publicKey: tunnel.publicKey,
     addresses: tunnel.addresses4,

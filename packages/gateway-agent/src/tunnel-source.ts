@@ -2,6 +2,7 @@ import { UserError } from '@vpn-gateway/config'
 import type { WireguardDevice } from '@vpn-gateway/kernel'
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { readTunnelFile, type Tunnel } from './tunnel-file.ts'
 
 /** The gateway's tunnel files over time: a mounted secret is replaced under a running agent. One of them is in use. */
@@ -22,9 +23,13 @@ export interface TunnelSource {
 
 /**
  * Reads the tunnel files; rejects with a `UserError` when one of them is wrong from the start. The one in use is the one
- * that `held`, the device of an earlier process, was made by, else the first.
+ * that `held`, the device of an earlier process, was made by, else the first. Files that go wrong later are told to `log`.
  */
-export async function openTunnelFiles(path: string, held?: WireguardDevice): Promise<TunnelSource> {
+export async function openTunnelFiles(
+  path: string,
+  held?: WireguardDevice,
+  log?: { warn(fields: object, message: string): void; info(fields: object, message: string): void },
+): Promise<TunnelSource> {
   const { tunnels: found, problems: wrong } = await readAll(path)
   if (wrong.length > 0) throw new UserError(wrong)
   let tunnels = found
@@ -35,6 +40,14 @@ export async function openTunnelFiles(path: string, held?: WireguardDevice): Pro
     const tunnel = tunnels.get(using) ?? tunnels.get(path)
     if (tunnel === undefined) throw new Error(`${path}: was never read`)
     return tunnel
+  }
+
+  /** A tunnel that is up hides that its next start, or its turn, would fail. */
+  function heed(found: readonly string[]): void {
+    if (isDeepStrictEqual(found, problems)) return
+    problems = found
+    if (found.length === 0) log?.info({}, 'tunnel files are right again')
+    else log?.warn({ problems: found }, 'tunnel files are wrong: going on with what they held before')
   }
 
   return {
@@ -49,7 +62,7 @@ export async function openTunnelFiles(path: string, held?: WireguardDevice): Pro
       const last = tunnels
       const now = await readAll(path, last)
       tunnels = now.tunnels
-      problems = now.problems
+      heed(now.problems)
       if (!tunnels.has(using)) using = path
       return current()
     },

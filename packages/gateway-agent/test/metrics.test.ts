@@ -30,6 +30,7 @@ test('one scrape shows what is there at that moment, under the names of the Wire
     exitAddress: () => exit,
     implementation: 'kernel',
     file: () => 'gateway-0.1.conf',
+    fileProblems: () => ['gateway-0.conf:2: PrivateKey: expected 32 bytes in base64 (44 characters)'],
   })
   metrics.probe({ target: '192.0.2.1:443', at: 1, latency: 0.02 })
   metrics.probe({ target: '192.0.2.1:443', at: 2, failure: 'ECONNREFUSED' })
@@ -50,6 +51,7 @@ test('one scrape shows what is there at that moment, under the names of the Wire
       'vpn_gateway_tunnel_probes_total{target="192.0.2.1:443",result="failed"} 1',
       'vpn_gateway_tunnel_probe_duration_seconds_count 1',
       'vpn_gateway_tunnel_info{implementation="kernel",file="gateway-0.1.conf"} 1',
+      'vpn_gateway_tunnel_file_problems 1',
       'vpn_gateway_tunnel_recoveries_total{action="handshake"} 1',
       'vpn_gateway_tunnel_recoveries_total{action="rotate"} 1',
       'vpn_gateway_tunnel_rotations_total{reason="no-internet"} 1',
@@ -74,6 +76,7 @@ test('use of the conntrack table is what the kernel says, or absent where it has
     exitAddress: () => undefined,
     implementation: 'kernel',
     file: () => 'gateway-0.conf',
+    fileProblems: () => [],
   })
   const count = await readConntrackCount()
   const lines = (await registry.metrics()).split('\n').filter((line) => line.startsWith('nf_conntrack_'))

@@ -79,6 +79,7 @@ test('the tunnel status holds no secret', () => {
     implementation: 'kernel',
     file: 'gateway-0.conf',
     files: ['gateway-0.conf'],
+    fileProblems: [],
     mtu: 1380,
     state: 'up',
     health: failing,

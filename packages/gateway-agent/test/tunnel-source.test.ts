@@ -65,6 +65,22 @@ test('one that goes wrong stays what it was; one that is taken away while in use
   expect(source.problems()).toEqual([])
 })
 
+test('files that go wrong later are told once, and once when they are right again', async () => {
+  const said: string[] = []
+  const say = (fields: object, message: string) => void said.push(`${message} ${JSON.stringify(fields)}`)
+  await write('gateway-0.conf', text('a', '192.0.2.1'))
+  const source = await openTunnelFiles(join(directory, 'gateway-0.conf'), undefined, { info: say, warn: say })
+  await source.reread()
+  expect(said).toEqual([])
+  await write('gateway-0.conf', text('a', '192.0.2.1').replace('51820', '99999'))
+  for (let times = 0; times < 2; times++) await source.reread()
+  expect(said).toHaveLength(1)
+  expect(said[0]).toMatch(/^tunnel files are wrong: going on with what they held before .*gateway-0\.conf:7: Endpoint/)
+  await write('gateway-0.conf', text('a', '192.0.2.1'))
+  await source.reread()
+  expect(said.slice(1)).toEqual(['tunnel files are right again {}'])
+})
+
 test("an earlier process' tunnel is gone on with, told by its keys and endpoint", async () => {
   await write('gateway-0.conf', text('a', '192.0.2.1'))
   await write('gateway-0.1.conf', text('b', '192.0.2.2'))
