@@ -16,7 +16,7 @@ type Lookup = (host: string) => Promise<string[]>
 /** What the endpoints are followed by. */
 export interface EndpointsOptions {
   peers: () => readonly TunnelPeer[]
-  /** Called when an address was found that there was none of. */
+  /** Called when an address was found that there was none of, or came too late for who asked. */
   onChange: () => void
   log: { warn(fields: object, message: string): void; info(fields: object, message: string): void }
   /** `address:port` by public key, as the kernel holds them from an earlier process. */
@@ -53,14 +53,17 @@ const lookupAll: Lookup = async (host) => (await systemLookup(host, { all: true 
 /** Follows the endpoints of the tunnel's peers; keeps the last good address where a name cannot be resolved. */
 export function createEndpoints(options: EndpointsOptions): Endpoints {
   const lookup = options.lookup ?? lookupAll
+  /** Address in use of a peer at a host name: the file may name another one later, or another file have the same key. */
   const addresses = new Map<string, string>()
+  const place = (publicKey: string, { host }: Endpoint) => `${publicKey} ${host}`
   /** Addresses that a name was last said to have, best first. */
   const answered = new Map<string, string[]>()
   const tried = new Set<string>()
   const failures = new Map<string, string>()
-  for (const [publicKey, endpoint] of options.known ?? []) addresses.set(publicKey, hostOf(endpoint))
-  /** Host that the address of a key belongs to; the file may name another one later. */
-  const hosts = new Map<string, string>()
+  for (const { publicKey, endpoint } of named()) {
+    const held = options.known?.get(publicKey)
+    if (held !== undefined) addresses.set(place(publicKey, endpoint), hostOf(held))
+  }
   let wait: number = backoff[0]
   let next = 0
   let stopped = true
@@ -71,15 +74,10 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
     const result = new Map<string, string>()
     for (const { publicKey, endpoint } of options.peers()) {
       if (endpoint === undefined) continue
-      const address = isIP(endpoint.host) !== 0 ? endpoint.host : addressOf(publicKey, endpoint)
+      const address = isIP(endpoint.host) !== 0 ? endpoint.host : addresses.get(place(publicKey, endpoint))
       if (address !== undefined) result.set(publicKey, joinEndpoint(address, endpoint.port))
     }
     return result
-  }
-
-  function addressOf(publicKey: string, { host }: Endpoint): string | undefined {
-    const of = hosts.get(publicKey)
-    return of === undefined || of === host ? addresses.get(publicKey) : undefined
   }
 
   async function refresh(): Promise<boolean> {
@@ -104,20 +102,20 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
   }
 
   async function lookUp(publicKey: string, endpoint: Endpoint): Promise<void> {
-    const held = addressOf(publicKey, endpoint)
+    const at = place(publicKey, endpoint)
+    const held = addresses.get(at)
     try {
       const answers = await lookup(endpoint.host)
       const chosen = choose(answers, held)
       if (chosen === undefined) throw new Error('no address')
       if (chosen !== held) options.log.info({ host: endpoint.host, address: chosen }, 'endpoint resolved')
       answered.set(endpoint.host, answers)
-      addresses.set(publicKey, chosen)
-      hosts.set(publicKey, endpoint.host)
-      failures.delete(publicKey)
+      addresses.set(at, chosen)
+      failures.delete(at)
     } catch (error) {
       const reason = `resolving endpoint ${endpoint.host}: ${reasonOf(error)}`
-      if (failures.get(publicKey) !== reason) options.log.warn({ host: endpoint.host }, reason)
-      failures.set(publicKey, reason)
+      if (failures.get(at) !== reason) options.log.warn({ host: endpoint.host }, reason)
+      failures.set(at, reason)
     }
   }
 
@@ -159,20 +157,23 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
     },
     current,
     async resolve() {
-      // The answer counts also when it comes too late for this call.
-      const late = delay(resolverPatience, false, { ref: false })
-      return Promise.race([refresh(), late])
+      const asked = refresh()
+      const late = delay(resolverPatience, undefined, { ref: false })
+      const changed = await Promise.race([asked, late])
+      if (changed !== undefined) return changed
+      // A first name server that is dead costs five seconds, and then the second one answers: too late for this call only.
+      void asked.then((found) => found && !stopped && options.onChange())
+      return false
     },
     alternatives: () => Math.max(0, ...named().map(({ endpoint }) => candidates(endpoint.host).length - 1)),
     advance() {
       let moved = false
       for (const { publicKey, endpoint } of named()) {
-        const held = addressOf(publicKey, endpoint)
+        const held = addresses.get(place(publicKey, endpoint))
         if (held !== undefined) tried.add(held)
         const untried = candidates(endpoint.host).find((address) => !tried.has(address))
         if (untried === undefined) continue
-        addresses.set(publicKey, untried)
-        hosts.set(publicKey, endpoint.host)
+        addresses.set(place(publicKey, endpoint), untried)
         moved = true
       }
       if (!moved) tried.clear()
@@ -180,10 +181,12 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
     },
     forgetTried: () => tried.clear(),
     problems: () =>
-      options
-        .peers()
-        .filter(({ publicKey, endpoint }) => endpoint !== undefined && !current().has(publicKey))
-        .map(({ publicKey, endpoint }) => failures.get(publicKey) ?? `resolving endpoint ${endpoint?.host}`),
+      named()
+        .filter(({ publicKey }) => !current().has(publicKey))
+        .map(
+          ({ publicKey, endpoint }) =>
+            failures.get(place(publicKey, endpoint)) ?? `resolving endpoint ${endpoint.host}`,
+        ),
   }
 }
 

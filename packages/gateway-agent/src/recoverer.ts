@@ -32,9 +32,13 @@ export function createRecoverer(options: RecovererOptions): Component {
   let before: Heard | undefined
   /** What the file in use held at the last look. */
   let tried: Tunnel | undefined
+  /** Where its peers were at the last look. */
+  let places = ''
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()
   let stopped = true
+
+  const placesNow = () => [...endpoints.current()].join(' ')
 
   async function situation(): Promise<Situation> {
     const heard = heardFrom(await options.device.read())
@@ -64,14 +68,22 @@ export function createRecoverer(options: RecovererOptions): Component {
     }
     tried = tunnel.current()
     const now = performance.now() / 1000
+    const moved = recovery !== atRest && placesNow() !== places
+    places = placesNow()
+    // By a resolver's answer that was waited for no longer: at a new address nobody knows of the session.
+    if (moved && recovery.next !== 'resolve') {
+      recovery = { ...recovery, next: 'handshake', dueAt: now }
+      before = undefined
+    }
     if (recovery.next !== undefined && now < recovery.dueAt) return
     const decided = decide(recovery, await situation(), now, Math.random())
     recovery = decided.recovery
     if (decided.action === undefined || stopped) return
     options.onAction?.(decided.action)
     await act(decided.action)
-    // Going on to another file is no change of one.
+    // Going on to another file is no change of one, nor is what was done about a name an answer that came late.
     if (decided.action.kind === 'rotate') tried = tunnel.current()
+    places = placesNow()
   }
 
   /** Files and endpoints may change under way: what the reset then has put back of the former is made right at once. */

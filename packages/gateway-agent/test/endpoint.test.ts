@@ -108,3 +108,42 @@ test('a resolver that does not answer holds recovery up for seconds only', async
   })
   expect(await endpoints.resolve()).toBe(false)
 })
+
+test('an answer that comes too late for recovery is put to use all the same', async () => {
+  let answer = (_addresses: string[]) => {}
+  let told = 0
+  const endpoints = createEndpoints({
+    peers: () => [peer('vpn.example')],
+    onChange: () => void told++,
+    log: silent,
+    lookup: () => new Promise((resolve) => (answer = resolve)),
+    known: new Map([['peer', '192.0.2.7:51820']]),
+  })
+  // Nothing is asked for by itself: the address is known.
+  await endpoints.start(new AbortController().signal)
+  expect(await endpoints.resolve()).toBe(false)
+  answer(['192.0.2.8'])
+  await expect.poll(() => told).toBe(1)
+  expect(endpoints.current().get('peer')).toBe('192.0.2.8:51820')
+  await endpoints.stop(AbortSignal.timeout(1000))
+})
+
+test('another host name for the same key, as in the next file, has no address of the one before', async () => {
+  let host = 'a.example'
+  const waiting: (() => void)[] = []
+  const endpoints = createEndpoints({
+    peers: () => [peer(host)],
+    onChange: () => {},
+    log: silent,
+    lookup: (name) =>
+      new Promise((resolve) => waiting.push(() => resolve([name === 'a.example' ? '192.0.2.8' : '192.0.2.9']))),
+    known: new Map([['peer', '192.0.2.7:51820']]),
+  })
+  const [former, latter] = [endpoints.resolve(), ((host = 'b.example'), endpoints.resolve())]
+  expect(endpoints.current().size).toBe(0)
+  // The answers come in the other order.
+  for (const give of waiting.toReversed()) give()
+  expect(await latter).toBe(true)
+  await former
+  expect(endpoints.current().get('peer')).toBe('192.0.2.9:51820')
+})

@@ -16,7 +16,12 @@ afterEach(() => {
 })
 
 /** What is done in the first seconds after a tunnel went down, in order; `change` comes after four of them. */
-async function doneWith(files: Tunnel[], addresses: number, change = () => {}): Promise<string[]> {
+async function doneWith(
+  files: Tunnel[],
+  addresses: number,
+  change = () => {},
+  place = () => '198.51.100.1:51820',
+): Promise<string[]> {
   const done: string[] = []
   let [file, address, received] = [0, 0, 1]
   const current = () => files[file] ?? tunnel()
@@ -28,7 +33,7 @@ async function doneWith(files: Tunnel[], addresses: number, change = () => {}): 
       advance: () => void done.push(`file ${++file}`),
     },
     endpoints: {
-      current: () => new Map([['a', '198.51.100.1:51820']]),
+      current: () => new Map([['a', place()]]),
       resolve: async () => false,
       advance: () => address < addresses - 1 && done.push(`address ${++address}`) > 0,
       alternatives: () => addresses - 1,
@@ -66,4 +71,11 @@ test('a file that is changed meanwhile has its turn from the beginning, before a
   const files = [tunnel('a'), tunnel('b')]
   const change = () => void (files[0] = tunnel('c'))
   expect(await doneWith(files, 1, change)).toEqual(['reset', 'applied', 'reset', 'applied'])
+})
+
+test('an address that the resolver gave late is asked for a handshake before another file has its turn', async () => {
+  let place = '198.51.100.1:51820'
+  const change = () => void (place = '198.51.100.2:51820')
+  const done = await doneWith([tunnel('a'), tunnel('b')], 1, change, () => place)
+  expect(done).toEqual(['reset', 'applied', 'reset', 'applied'])
 })
