@@ -96,7 +96,10 @@ export async function assemble(
     down: () => prober.state() === 'down',
     applied: () => reconciler.settled(),
     async resetPeers() {
-      for (const spec of (await current()).wireguard ?? []) await resetWireguardPeers(runner, spec)
+      const { wireguard = [] } = await current()
+      // All of this took its time: a tunnel that came back meanwhile keeps its sessions.
+      if (prober.state() !== 'down') return
+      for (const spec of wireguard) await resetWireguardPeers(runner, spec)
     },
     onAction: (action) => metrics.recovery(action),
     log,

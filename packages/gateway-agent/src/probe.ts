@@ -40,9 +40,7 @@ function tcpProbe(
       resolve(failure === undefined ? { latency: secondsSince(started) } : { failure })
     }
     const abort = () => end('stopped')
-    // After a time without CPU the timer is due before the answer is read that has long been there: that comes first.
-    const late = () => setImmediate(end, noAnswer(timeout))
-    const timer = setTimeout(late, timeout * 1000)
+    const timer = setTimeout(afterReading, timeout * 1000, () => end(noAnswer(timeout)))
     signal.addEventListener('abort', abort, { once: true })
     socket.once('connect', () => end())
     socket.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message))
@@ -52,8 +50,9 @@ function tcpProbe(
 /** A status from 200 to 399 is an answer; what comes after the head is not read. */
 async function httpProbe(url: string, { localAddress, timeout, signal }: ProbeOptions): Promise<Outcome> {
   const started = performance.now()
-  const deadline = AbortSignal.timeout(timeout * 1000)
-  const request = get(url, { localAddress, agent: false, signal: AbortSignal.any([signal, deadline]) })
+  const late = new AbortController()
+  const timer = setTimeout(afterReading, timeout * 1000, () => late.abort())
+  const request = get(url, { localAddress, agent: false, signal: AbortSignal.any([signal, late.signal]) })
   request.on('error', () => undefined)
   try {
     const [{ statusCode = 0 }] = (await once(request, 'response')) as [IncomingMessage]
@@ -61,9 +60,10 @@ async function httpProbe(url: string, { localAddress, timeout, signal }: ProbeOp
       ? { latency: secondsSince(started) }
       : { failure: `status ${statusCode}` }
   } catch (error) {
-    if (deadline.aborted) return { failure: noAnswer(timeout) }
+    if (late.signal.aborted) return { failure: noAnswer(timeout) }
     return { failure: (error as NodeJS.ErrnoException).code ?? (error as Error).message }
   } finally {
+    clearTimeout(timer)
     request.destroy()
   }
 }
@@ -90,6 +90,11 @@ async function icmpProbe(address: string, { timeout, runner }: ProbeOptions): Pr
 export function parsePing(text: string): number | undefined {
   const milliseconds = /^rtt min\/avg\/max\/mdev = (\d+(?:\.\d+)?)\//m.exec(text)?.[1]
   return milliseconds === undefined ? undefined : Number(milliseconds) / 1000
+}
+
+/** After a time without CPU a timer is due before the answer is read that has long been there: that comes first. */
+function afterReading(act: () => void): void {
+  setImmediate(act)
 }
 
 const noAnswer = (timeout: number) => `no answer within ${timeout} s`

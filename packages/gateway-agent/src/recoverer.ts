@@ -15,7 +15,7 @@ export interface RecovererOptions {
   down: () => boolean
   /** Resolves once the kernel was made to hold what files and endpoints say now. */
   applied: () => Promise<unknown>
-  /** Makes the kernel forget its sessions with the peers. */
+  /** Makes the kernel forget its sessions with the peers, unless the tunnel is up by then. */
   resetPeers: () => Promise<void>
   onAction?: (action: RecoveryAction) => void
   log: { warn(fields: object, message: string): void }
