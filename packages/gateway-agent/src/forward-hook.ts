@@ -90,7 +90,8 @@ export function createForwardHook(options: ForwardHookOptions): ForwardHook {
     for (let failure: string | undefined; ;) {
       // As it is at the time of the call: a lease was perhaps renewed while this waited.
       const message = options.message()
-      if (message === undefined) return
+      // What was on its way out may have come back meanwhile, like a port after a reconnect.
+      if (message === undefined || message.about === delivered) return
       const problem = await call(to, message.body, signal).then(() => undefined, reasonOf)
       if (signal.aborted) return
       if (problem === undefined) {

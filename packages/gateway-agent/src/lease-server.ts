@@ -5,6 +5,7 @@ import {
   failed,
   granted,
   lapsed,
+  left,
   lostState,
   newLease,
   type Epoch,
@@ -55,6 +56,8 @@ export interface LeaseServer {
   lapse(): void
   /** What the server said may no longer hold: all is asked for again. */
   doubt(): void
+  /** It was another server that granted what is held: nothing is held any more. */
+  leave(): void
 }
 
 /** Unanswered sendings of one request after which silence is a problem and no loss: 3.75 s. */
@@ -218,6 +221,11 @@ export function createLeaseServer(options: LeaseServerOptions): LeaseServer {
     doubt() {
       epoch = undefined
       askAgain()
+    },
+    leave() {
+      address = undefined
+      for (const slot of slots) slot.lease = left(slot.lease)
+      options.onChange()
     },
   }
 }

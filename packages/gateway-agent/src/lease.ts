@@ -12,7 +12,7 @@ export interface Lease {
   mapping?: LeaseMapping
   /** The port that was held last, which would be welcome again; 0 when there was none. */
   lastPort: number
-  /** Ports that were held before the present one and whose time is not over: packets to them may still come. */
+  /** Ports that were held before, at this exit or another, and whose time is not over: packets to them may still come. */
   former: readonly LeaseMapping[]
   /** When to ask next. */
   dueAt: number
@@ -52,6 +52,15 @@ export function granted(lease: Lease, grant: { externalPort: number; lifetime: n
 /** After the server said no. What is held stays until its time is over. */
 export function failed(lease: Lease, problem: string, now: number): Lease {
   return { ...lease, problem, dueAt: now + lease.wait, wait: Math.min(lease.wait * 2, retry[1]) }
+}
+
+/**
+ * After the tunnel went on to another exit: what is held is a port at the one before. It is translated while its time lasts,
+ * since packets may still come, and asked for again, but nobody is told of it any more.
+ */
+export function left(lease: Lease): Lease {
+  const { mapping, former, ...rest } = lease
+  return mapping === undefined ? lease : { ...rest, former: [...former, mapping].slice(-mostFormer) }
 }
 
 /** Asks at once, without forgetting anything: the server lost its memory, or it is another one. */

@@ -57,6 +57,8 @@ export function createLeases(options: LeasesOptions): Leases {
   )
   /** The tunnel that the leases belong to; undefined while it is down. */
   let way: string | undefined
+  /** The one that was up last: a port is one of its exit. */
+  let last: string | undefined
   let round = new AbortController()
   const working = new Set<unknown>()
   let timer: NodeJS.Timeout | undefined
@@ -69,7 +71,11 @@ export function createLeases(options: LeasesOptions): Leases {
       working.clear()
       if (found !== undefined) {
         options.log.info({}, 'the tunnel carries traffic: asking for all leased ports')
-        for (const server of servers) server.doubt()
+        for (const server of servers) {
+          if (last !== undefined && found !== last) server.leave()
+          server.doubt()
+        }
+        last = found
       }
       way = found
     }

@@ -62,10 +62,10 @@ export async function openNatPmpSocket(server: string, localAddress: string, por
   }
 }
 
-/** Whether a response belongs to the request. Servers that pick the internal port themselves may answer with 0. */
+/** Whether a response belongs to the request. Servers that pick the internal port themselves say 0, or the one they picked. */
 export function answers(response: NatPmpResponse, request: NatPmpRequest): boolean {
   if (response.kind === 'failure') return response.opcode === opcodeOf(request)
   if (request.kind === 'address' || response.kind === 'address') return request.kind === response.kind
   const samePort = response.internalPort === request.internalPort || response.internalPort === 0
-  return response.protocol === request.protocol && samePort
+  return response.protocol === request.protocol && (samePort || request.internalPort === 0)
 }

@@ -43,11 +43,11 @@ export async function openTunnelFiles(
   }
 
   /** A tunnel that is up hides that its next start, or its turn, would fail. */
-  function heed(found: readonly string[]): void {
-    if (isDeepStrictEqual(found, problems)) return
-    problems = found
-    if (found.length === 0) log?.info({}, 'tunnel files are right again')
-    else log?.warn({ problems: found }, 'tunnel files are wrong: going on with what they held before')
+  function heed(wrongNow: readonly string[]): void {
+    if (isDeepStrictEqual(wrongNow, problems)) return
+    problems = wrongNow
+    if (wrongNow.length === 0) log?.info({}, 'tunnel files are right again')
+    else log?.warn({ problems: wrongNow }, 'tunnel files are wrong: going on with what they held before')
   }
 
   return {

@@ -120,6 +120,29 @@ describe('the hook', { timeout: 30_000 }, () => {
     expect(bodies).toEqual(['one', 'two'])
   })
 
+  test('what is again as it was delivered when the call is due is not told', async () => {
+    const { url, bodies } = await serve(() => status(204))
+    const state = { body: 'one', about: '1' }
+    let looks = 0
+    const message = () => {
+      looks += 1
+      return { ...state }
+    }
+    const { hook: made, results } = await hook(url, { message })
+    await poll(() => results).toEqual(['delivered'])
+    state.about = 'lost'
+    made.update()
+    state.about = '1'
+    const before = looks
+    made.update()
+    // Once by that, and once when the call is due.
+    await poll(() => looks).toBe(before + 2)
+    Object.assign(state, { body: 'two', about: '2' })
+    made.update()
+    await poll(() => results).toEqual(['delivered', 'delivered'])
+    expect(bodies).toEqual(['one', 'two'])
+  })
+
   test('silence is bounded, and so is trying; the next change is a new beginning', async () => {
     let answer: (response: Response) => void = () => undefined
     const { url, bodies } = await serve(() => (response) => answer(response))

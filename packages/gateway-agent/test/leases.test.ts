@@ -221,6 +221,27 @@ describe('leases', { timeout: 40_000 }, () => {
     expect(mappings().at(-1)).toMatchObject({ from: '127.0.0.3', externalPort: 40000 })
   })
 
+  test('at another exit the port of the one before is held no more, translated until its time is over, and asked for', async () => {
+    let silent = false
+    let [up, endpoint] = [true, 'a']
+    const { port, mappings } = await serve(() => (silent ? undefined : { externalPort: 40000, lifetime: 3600 }))
+    const { leases } = await lease({ port, up: () => up, endpoints: () => [endpoint] })
+    await poll(() => leases.current()[0]?.externalAddress).toBe('203.0.113.7')
+    silent = true
+    // As a tunnel goes on to another file: down, and up with it.
+    up = false
+    await poll(() => leases.current()[0]?.externalPort).toBe(40000)
+    endpoint = 'b'
+    up = true
+    await poll(() => leases.current()[0]?.externalPort).toBeUndefined()
+    expect(leases.current()[0]).toMatchObject({ formerPorts: [40000] })
+    expect(leases.current()[0]).not.toHaveProperty('externalAddress')
+    silent = false
+    await poll(() => leases.current()[0]?.externalPort).toBe(40000)
+    expect(leases.current()[0]?.formerPorts).toEqual([])
+    expect(mappings().at(-1)).toMatchObject({ externalPort: 40000 })
+  })
+
   test('waiting for a silent server ends with the tunnel: the next one is asked at once', async () => {
     let answer: Answer
     let endpoint = 'a'
