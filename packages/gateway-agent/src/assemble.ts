@@ -109,6 +109,7 @@ export async function assemble(
     dev: options.interface,
     address: healthAddress(address),
     healthy: () => prober.state() === 'up',
+    onMissing: () => metrics.healthAddressMissing(),
     log,
   })
   const exitAddress = createExitAddressWatch({

@@ -6,11 +6,14 @@
  */
 import { CommandError, type Runner } from '@vpn-gateway/kernel'
 import type { Component, Log } from '@vpn-gateway/runtime'
+import { networkInterfaces } from 'node:os'
 
 /** Seconds that the address lasts without hearing of the agent: a restart with a slow start in between. */
 const lifetime = 30
 /** Milliseconds between two renewals; two may fail. */
 const renewEvery = 10_000
+/** Milliseconds between two looks at whether it is there; kernel events of lent addresses are not heard, as each renewal is one. */
+const lookEvery = 1000
 
 export interface HealthLeaseOptions {
   runner: Runner
@@ -20,6 +23,8 @@ export interface HealthLeaseOptions {
   address: string
   /** Whether the tunnel carries traffic. */
   healthy: () => boolean
+  /** Told when somebody else had taken the address away. */
+  onMissing?: () => void
   log: Log
 }
 
@@ -30,8 +35,12 @@ export interface HealthLease extends Component {
 }
 
 /** Makes the lease; nothing is held before it is started and the tunnel is found healthy. */
-export function createHealthLease({ runner, dev, address, healthy, log }: HealthLeaseOptions): HealthLease {
+export function createHealthLease(options: HealthLeaseOptions): HealthLease {
+  const { runner, dev, address, healthy, log } = options
   let timer: NodeJS.Timeout | undefined
+  let watch: NodeJS.Timeout | undefined
+  /** Whether the kernel was last told to hold it, and did. */
+  let holds = false
   let running: Promise<void> | undefined
   let again = false
   let stopped = true
@@ -39,6 +48,7 @@ export function createHealthLease({ runner, dev, address, healthy, log }: Health
   async function hold(held: boolean): Promise<void> {
     try {
       await runner.run({ argv: leaseCommand(dev, address, held) })
+      holds = held
     } catch (error) {
       // Given up before it was held.
       if (!held && error instanceof CommandError && error.kind !== 'not-permitted') return
@@ -63,6 +73,13 @@ export function createHealthLease({ runner, dev, address, healthy, log }: Health
     })
   }
 
+  function look(): void {
+    if (!holds || running !== undefined || !healthy() || !isMissing(dev, address)) return
+    log.warn({ dev, address }, 'health address was taken away: put back')
+    options.onMissing?.()
+    update()
+  }
+
   return {
     name: 'health-lease',
     async start() {
@@ -70,10 +87,12 @@ export function createHealthLease({ runner, dev, address, healthy, log }: Health
       // One that was restarted holds its address still: only a tunnel that is found down takes it away.
       if (healthy()) update()
       timer = setInterval(() => healthy() && update(), renewEvery)
+      watch = setInterval(look, lookEvery)
     },
     async stop() {
       stopped = true
       clearInterval(timer)
+      clearInterval(watch)
       await running
       await hold(false)
     },
@@ -86,4 +105,10 @@ function leaseCommand(dev: string, address: string, held: boolean): [string, ...
   if (!held) return ['ip', 'address', 'del', `${address}/32`, 'dev', dev]
   const life = ['valid_lft', String(lifetime), 'preferred_lft', String(lifetime)]
   return ['ip', 'address', 'replace', `${address}/32`, 'dev', dev, 'scope', 'link', ...life]
+}
+
+/** Whether a link that is there and works has lost an address. One that is down shows none at all, and nothing is known. */
+function isMissing(dev: string, address: string): boolean {
+  const held = networkInterfaces()[dev]
+  return held !== undefined && !held.some((one) => one.address === address)
 }

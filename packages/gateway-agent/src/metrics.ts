@@ -16,6 +16,7 @@ export type MetricsSources = Pick<
 export interface GatewayMetrics {
   probe(result: ProbeResult): void
   recovery(action: RecoveryAction): void
+  healthAddressMissing(): void
 }
 
 /** The gateway's metrics; those of WireGuard bear the names and labels of the exporters that exist. */
@@ -54,7 +55,13 @@ export function createGatewayMetrics(registry: Registry, sources: MetricsSources
     registers,
   })
   for (const reason of rotationReasons) rotations.inc({ reason }, 0)
+  const restored = new Counter({
+    name: 'vpn_gateway_health_address_restored_total',
+    help: 'Times that the address which routers ping was taken away by somebody else and put back.',
+    registers,
+  })
   return {
+    healthAddressMissing: () => restored.inc(),
     recovery(action) {
       actions.inc({ action: action.kind })
       if (action.kind === 'rotate') rotations.inc({ reason: action.reason })
