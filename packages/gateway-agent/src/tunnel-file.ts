@@ -47,6 +47,8 @@ export interface Tunnel {
 
 /** Bytes; an export is below 2 KiB, even with long lists of allowed IPs. */
 const sizeLimit = 64 * 1024
+/** Each has a policy rule of its own, for which the agent has thirty priorities; an export names one. */
+const mostAddresses = 16
 /** A file of another kind would give one problem for each of its lines. */
 const mostProblems = 20
 
@@ -67,7 +69,8 @@ export function parseTunnelFile(text: string, file: string): Tunnel {
     throw new UserError(`${file}:1: longer than ${sizeLimit} bytes: not a wg-quick file`)
   const draft: Draft = { interfaceLine: 1, addresses4: [], addresses6: [], dns: [], peers: [], ignored: [] }
   const problems: string[] = []
-  const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)
+  // As wg(8) does: a return within a line is a blank like others, and ends no comment.
+  const lines = text.replace(/^\uFEFF/, '').split('\n')
   let fields: Fields | undefined
   lines.forEach((raw, index) => {
     if (problems.length >= mostProblems) return
@@ -195,6 +198,12 @@ function missing(draft: Draft, lastLine: number): { line: number; reason: string
   if (draft.addresses4.length === 0) {
     const only6 = draft.addresses6.length > 0 ? ', only IPv6: the gateway network carries IPv4' : ''
     say(draft.interfaceLine, `[Interface] has no valid IPv4 Address${only6}`)
+  }
+  if (draft.addresses4.length > mostAddresses) {
+    say(
+      draft.interfaceLine,
+      `[Interface] has ${draft.addresses4.length} IPv4 addresses: expected at most ${mostAddresses}`,
+    )
   }
   if (draft.peers.length === 0) say(lastLine, 'the file has no [Peer]')
   else if (draft.peers.every((peer) => peer.endpoint === undefined)) say(lastLine, 'no [Peer] has a valid Endpoint')

@@ -28,7 +28,7 @@ function problemsOf(text: string): readonly string[] {
 
 /** Throws unless every problem is one line that names file, line within the text, and reason, without any of a key. */
 function checkProblems(problems: readonly string[], text: string, secrets: readonly string[]): void {
-  const lines = text.split(/\r\n|\n|\r/).length
+  const lines = text.split('\n').length
   for (const problem of problems) {
     const [, number] = /^wg\.conf:(\d+): \S[^\r\n]*$/.exec(problem) ?? []
     if (!(Number(number) >= 1 && Number(number) <= lines)) throw new Error(`no line and reason: ${problem}`)

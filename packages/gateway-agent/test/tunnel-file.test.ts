@@ -110,6 +110,12 @@ test('a comment goes on to the end of the line, whatever it holds', () => {
   expect(parseTunnelFile(`# a\u2028b\n${minimal}`, 'wg.conf')).toEqual(parseTunnelFile(minimal, 'wg.conf'))
 })
 
+test('a return within a line ends neither it nor its comment, as for wg', () => {
+  expect(parseTunnelFile(`# a\rEndpoint = 192.0.2.66:1\n${minimal}`, 'wg.conf')).toEqual(
+    parseTunnelFile(minimal, 'wg.conf'),
+  )
+})
+
 describe('refused, with the line and the reason', () => {
   const replaced = (line: string, by: string) => minimal.replace(line, by)
   test.each([
@@ -129,6 +135,11 @@ describe('refused, with the line and the reason', () => {
       'only IPv6',
       replaced('10.64.1.2/32', 'fd00::2/128'),
       ['wg.conf:1: [Interface] has no valid IPv4 Address, only IPv6: the gateway network carries IPv4'],
+    ],
+    [
+      'more addresses than there are rules for',
+      replaced('10.64.1.2/32', Array.from({ length: 17 }, (_, index) => `10.64.1.${index}`).join()),
+      ['wg.conf:1: [Interface] has 17 IPv4 addresses: expected at most 16'],
     ],
     [
       'a short key',
