@@ -1,10 +1,10 @@
 /** The providers' files of a deployment, before they become a Secret. */
 import { UserError } from '@vpn-gateway/config'
-import { readTunnelFile } from '@vpn-gateway/gateway-agent/tunnel-file'
+import { openTunnelFiles } from '@vpn-gateway/gateway-agent/tunnel-source'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** Reads the file of each gateway. Throws a `UserError` with one line for each that is missing, wrong, or nobody's. */
+/** Reads the files of each gateway, those that take turns included. Throws a `UserError` with one line for each that is missing, wrong, or nobody's. */
 export async function requireTunnels(directory: string, gateways: number): Promise<void> {
   const found = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
     throw new UserError(`--tunnels: ${directory}: ${error.code}: expected a directory with gateway-0.conf and so on`)
@@ -17,7 +17,7 @@ export async function requireTunnels(directory: string, gateways: number): Promi
       continue
     }
     try {
-      await readTunnelFile(join(directory, name))
+      await openTunnelFiles(join(directory, name))
     } catch (error) {
       if (!(error instanceof UserError)) throw error
       problems.push(...error.problems)

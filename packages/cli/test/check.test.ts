@@ -85,8 +85,8 @@ test.each([
   [
     'a window that one late answer exceeds',
     'tunnel:\n  mtu: 1420',
-    'tunnel:\n  mtu: 1420\n  probe: { interval: 2, window: 2 }',
-    'tunnel.probe.window: 2 s is less than interval 2 s and timeout 1 s together: one late answer would take the tunnel down',
+    'tunnel:\n  mtu: 1420\n  probe: { interval: 2, window: 2.5 }',
+    'tunnel.probe.window: 2.5 s is less than interval 2 s and timeout 1 s together: one late answer would take the tunnel down',
   ],
   [
     'one gateway behind routers',

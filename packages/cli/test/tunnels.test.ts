@@ -37,3 +37,8 @@ test('a gateway without a file, a file without a gateway, and a file that is wro
   ])
   expect(found.join()).not.toContain(key)
 })
+
+test('the further files of a gateway are read too', async () => {
+  await writeFile(join(directory, 'gateway-0.2.conf'), right.replace('0.0.0.0/0', '0.0.0.0/33'))
+  expect(await problems(1)).toContainEqual(expect.stringContaining('gateway-0.2.conf:7: AllowedIPs'))
+})
