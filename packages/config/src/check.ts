@@ -47,7 +47,16 @@ export function checkSystem(system: System): Problem[] {
     ...checkGateways(system),
     ...checkHook(system),
     ...checkStickiness(system),
+    ...checkProbe(system),
   ]
+}
+
+/** A tunnel is down by time alone: it would be between any two probes. */
+function checkProbe({ tunnel }: System): Problem[] {
+  const { interval, window } = tunnel.probe
+  if (window > interval) return []
+  const message = `${window} s is not more than tunnel.probe.interval ${interval} s: the tunnel would be down between two probes`
+  return [{ path: 'tunnel.probe.window', message }]
 }
 
 function checkGatewayNetwork({ gatewayNetwork, routerNetwork }: System): Problem[] {

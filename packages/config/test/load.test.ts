@@ -56,6 +56,14 @@ test.each([
     ['gatewayNetwork.vip: missing: expected text', 'gatewayNetwork.vipp: unknown key: expected vip?'],
   ],
   [
+    'a tunnel that would be down between two probes',
+    'tunnel:\n',
+    'tunnel:\n  probe: { interval: 5 }\n',
+    [
+      'tunnel.probe.window: 2.5 s is not more than tunnel.probe.interval 5 s: the tunnel would be down between two probes',
+    ],
+  ],
+  [
     'a VIP outside the subnet',
     'vip: 192.168.50.240',
     'vip: 192.168.51.240',
