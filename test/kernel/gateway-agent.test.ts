@@ -1,7 +1,9 @@
 /** The real gateway-agent against a real WireGuard peer: wrong input, traffic, drift, drain. */
 import { randomUUID } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { once } from 'node:events'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { wireguardPublicKey } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -66,6 +68,54 @@ async function asRouter<T>(task: () => Promise<T>): Promise<T> {
     return await task()
   } finally {
     await inClient({ argv: ['ip', 'route', 'del', ...route] })
+  }
+}
+
+/** Where programs first note their arguments, which every process on the machine could read in /proc. */
+const noted = join(directory, 'arguments')
+
+/** A PATH on which the programs that are told of keys note their arguments. */
+async function notingPath(): Promise<string> {
+  const bin = join(directory, 'bin')
+  await mkdir(bin)
+  for (const program of ['/usr/bin/wg', '/bin/sh']) {
+    const script = `#!/bin/bash\necho "${basename(program)} $*" >>${noted}\nexec ${program} "$@"\n`
+    await writeFile(join(bin, basename(program)), script, { mode: 0o755 })
+  }
+  return `${bin}:${process.env['PATH']}`
+}
+
+/** A client's flow that says a number every quarter of a second, and stops where one does not come back. */
+function openFlow() {
+  const talk = 'n=0; while echo $((++n)) >&3 && read -t 20 -r l <&3; do echo heard $l; sleep 0.25; done; echo cut'
+  const child = start(client, ['bash', '-c', dial('203.0.113.10', 80, `read -r l <&3; ${talk}`)])
+  if (child.stdout === null) throw new Error('no pipe')
+  const reader = createInterface({ input: child.stdout })
+  return {
+    child,
+    /** Resolves with the third number from now on: it was said after this call. */
+    async goesOn(): Promise<void> {
+      for (let left = 3; left > 0; left -= 1) {
+        const [line] = (await once(reader, 'line', { signal: AbortSignal.timeout(30_000) })) as [string]
+        expect(line).toMatch(/^heard /)
+      }
+    },
+  }
+}
+
+/** Follows netfilter: what was said of rules that went. */
+async function watchRules() {
+  const monitor = start(gateway, ['nft', 'monitor'])
+  const lines: string[] = []
+  if (monitor.stdout === null) throw new Error('no pipe')
+  createInterface({ input: monitor.stdout }).on('line', (line) => lines.push(line))
+  await until('the monitor hears', 30, async () => {
+    await inGateway({ argv: ['bash', '-c', 'iptables -N HEARD; iptables -X HEARD'] })
+    return lines.some((line) => line.includes('HEARD')) ? true : undefined
+  })
+  return () => {
+    monitor.kill('SIGKILL')
+    return lines.filter((line) => line.startsWith('delete rule '))
   }
 }
 
@@ -137,7 +187,7 @@ describe('in service', () => {
       ['203.0.113.10', 80],
       ['10.96.0.100', 8080],
     ])
-    agent = startAgent({ tunnel: join(directory, 'good.conf') })
+    agent = startAgent({ tunnel: join(directory, 'good.conf'), path: await notingPath() })
     await ready()
   })
 
@@ -157,7 +207,9 @@ describe('in service', () => {
   test('no key is told to anybody', async () => {
     const told = await Promise.all(['/v1/status', '/v1/tunnel', '/v1/forwards', '/metrics'].map((path) => ask(path)))
     expect(told.map(({ status }) => status)).toEqual([200, 200, 200, 200])
-    const all = [...told.map(({ body }) => body), ...agent.log, ...agent.errors].join('\n')
+    const given = await readFile(noted, 'utf8')
+    expect(given).toContain('wg syncconf wg0 ')
+    const all = [...told.map(({ body }) => body), ...agent.log, ...agent.errors, given].join('\n')
     // Without its first and last digits, which differ where the kernel clamps it.
     expect(all).not.toContain(provider.gatewayKey.slice(2, 40))
     expect(all).toContain(wireguardPublicKey(provider.gatewayKey))
@@ -172,6 +224,8 @@ describe('in service', () => {
   test('the HTTP port is open to routers, shut to clients', async () => {
     expect(await hears(client, '192.168.50.248', 9801)).toBe('refused')
     expect((await asRouter(() => ask('/readyz', client, 'GET', '192.168.50.248'))).status).toBe(200)
+    // Nor is it there for anybody beyond the tunnel.
+    expect(await hears(world, '10.9.0.2', 9801)).toBe('silence')
   })
 
   test('what the provider forwards reaches the service, and the reply gets back', async () => {
@@ -186,15 +240,23 @@ describe('in service', () => {
     ])
   })
 
-  test('killed and started again: no change to the kernel, no new handshake', async () => {
+  test('killed and started again: no change to the kernel, no rule gone for an instant, no flow, no new handshake', async () => {
     const before = await kernelState()
+    const flow = openFlow()
+    await flow.goesOn()
+    const rulesGone = await watchRules()
     const handshake = await inGateway({ argv: ['wg', 'show', 'wg0', 'latest-handshakes'] })
     agent.child.kill('SIGKILL')
     await agent.ended
     expect(await hears(client, '203.0.113.10', 80)).toBe('caller 10.9.0.2')
+    await flow.goesOn()
     agent = startAgent({ tunnel: join(directory, 'good.conf') })
     await ready()
     expect(await metric('reconcile_steps_total')).toBe(0)
+    await flow.goesOn()
+    flow.child.kill('SIGKILL')
+    // Those of a chain that nothing leads to are tried and taken back at each start.
+    expect(rulesGone().filter((line) => !line.includes('VG-TRIAL'))).toEqual([])
     expect(await kernelState()).toBe(before)
     expect(await inGateway({ argv: ['wg', 'show', 'wg0', 'latest-handshakes'] })).toBe(handshake)
   })
@@ -221,13 +283,28 @@ describe('in service', () => {
     const { line, at } = await drift
     // The kernel told of it, or the tunnel's own health did.
     expect(line).not.toMatch(byInterval)
+    const back = await until('a pass that has read the kernel again', 60, async () => {
+      const { reconcile } = JSON.parse((await ask('/v1/status')).body) as { reconcile: { lastPassAt: number } }
+      return reconcile.lastPassAt > at ? reconcile.lastPassAt - since : undefined
+    })
     await until('the same as before', 60, async () =>
       (await kernelState()).replaceAll(/^\d+: wg0/gm, 'wg0') === before ? true : undefined,
     )
     await ready()
-    console.log(`figures: ${JSON.stringify({ drift: name, begunToRepair: at - since })}`)
+    console.log(`figures: ${JSON.stringify({ drift: name, begunToRepair: at - since, back })}`)
     expect(await metric('reconcile_drift_repaired_total')).toBeGreaterThan(0)
     expect(await hears(client, '203.0.113.10', 80)).toBe('caller 10.9.0.2')
+  })
+
+  test('the address that routers ping, taken away: put back without waiting for its renewal, and counted', async () => {
+    expect(await metric('vpn_gateway_health_address_restored_total')).toBe(0)
+    const seen = agent.next('health address was taken away')
+    const since = Date.now() / 1000
+    await inGateway({ argv: ['ip', 'address', 'del', '169.254.50.248/32', 'dev', 'net1'] })
+    const { at } = await seen
+    console.log(`figures: ${JSON.stringify({ drift: 'health address gone', begunToRepair: at - since })}`)
+    await until('it answers', 30, async () => ((await answersPing()) ? true : undefined))
+    expect(await metric('vpn_gateway_health_address_restored_total')).toBe(1)
   })
 
   test('a dead tunnel is seen, said and seen again when it is back; clients go nowhere else', async () => {
@@ -262,6 +339,19 @@ describe('in service', () => {
     expect(agent.log.join('\n')).not.toContain('drain deadline reached')
     expect(await kernelState()).toBe(before)
     expect(await inGateway({ argv: ['iptables', '-S', 'FORWARD'] })).toContain('-P FORWARD DROP')
+  })
+
+  test('told twice to end: ends at once, and what the kernel holds carries the flow on', async () => {
+    agent = startAgent({ tunnel: join(directory, 'good.conf') })
+    await ready()
+    const flow = openFlow()
+    await flow.goesOn()
+    agent.child.kill('SIGTERM')
+    await agent.said('"flows":1')
+    agent.child.kill('SIGTERM')
+    expect(await agent.ended).toEqual({ code: 143, signal: null })
+    await flow.goesOn()
+    flow.child.kill('SIGKILL')
   })
 
   test("in all of this nothing left by the pod network but WireGuard and the cluster's traffic", async () => {

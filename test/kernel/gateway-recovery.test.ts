@@ -73,7 +73,13 @@ const block = (...rule: string[]) => inWorld({ argv: ['iptables', '-t', 'raw', '
 const unblock = (...rule: string[]) => inWorld({ argv: ['iptables', '-t', 'raw', '-D', 'PREROUTING', ...rule] })
 const silence = (address: string) => ['-d', address, '-p', 'udp', '-j', 'DROP']
 const tunnelStatus = async () =>
-  JSON.parse((await ask('/v1/tunnel')).body) as { file: string; files: string[]; implementation: string; state: string }
+  JSON.parse((await ask('/v1/tunnel')).body) as {
+    file: string
+    files: string[]
+    fileProblems: string[]
+    implementation: string
+    state: string
+  }
 const handshake = async () => (await inGateway({ argv: ['wg', 'show', 'wg0', 'latest-handshakes'] })).trim()
 
 beforeAll(async () => {
@@ -173,6 +179,22 @@ test('the secret changed: what did not change in it lives on', async () => {
   expect(await inGateway({ argv: ['wg', 'show', 'wg0', 'listen-port'] })).toBe(port)
   expect(record.outage(since)).toBe(0)
   figures.push({ fault: 'secret changed', healed: applied, client: record.outage(since) })
+})
+
+test('a file that is changed and wrong is told of, and what it held before goes on', async () => {
+  failing()
+  const told = agent.next('tunnel files are wrong')
+  await secret.write({ 'gateway-0.conf': fileA(['PersistentKeepalive = 99999']), 'gateway-0.1.conf': fileB })
+  await told
+  expect(await tunnelStatus()).toMatchObject({
+    state: 'up',
+    fileProblems: [expect.stringMatching(/gateway-0\.conf:\d+: PersistentKeepalive: expected/)],
+  })
+  expect(await metric('vpn_gateway_tunnel_file_problems')).toBe(1)
+  const right = agent.next('tunnel files are right again')
+  await secret.write({ 'gateway-0.conf': fileA(['PersistentKeepalive = 21']), 'gateway-0.1.conf': fileB })
+  await right
+  expect(await tunnelStatus()).toMatchObject({ state: 'up', fileProblems: [] })
 })
 
 test("the provider's key changed: the new file is put to use as soon as it is there", async () => {

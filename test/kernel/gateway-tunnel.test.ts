@@ -155,6 +155,25 @@ test('IPv6 is dropped: a client that has it gets nothing through, and nothing le
   )
 })
 
+test('an endpoint may have an IPv6 address: what the tunnel travels in is not what it carries', async () => {
+  failing()
+  const at = (endpoint: string) => withIpv6(tunnelText(provider, endpoint, ['MTU = 1280']))
+  const endpointIs = (endpoint: string) =>
+    until(endpoint, 60, async () =>
+      (await inGateway({ argv: ['wg', 'show', 'wg0', 'endpoints'] })).includes(endpoint) ? true : undefined,
+    )
+  await writeFile(tunnelFile, at('[fd00:42::1]:51820'))
+  await endpointIs('[fd00:42::1]:51820')
+  await until('the provider hears it there', 30, async () => {
+    expect(await made.hears(client, '203.0.113.10', 80)).toBe('caller 10.9.0.2')
+    return (await inWorld({ argv: ['wg', 'show', provider.dev, 'endpoints'] })).includes('[fd00:42::5]:')
+  })
+  // Rules in other words than the kernel's would be changed without end.
+  await made.ready()
+  await writeFile(tunnelFile, at('198.51.100.20:51820'))
+  await endpointIs('198.51.100.20:51820')
+})
+
 test('a full tunnel that loses every probe is not dead, and is once the traffic ends', async () => {
   failing()
   const before = downs()

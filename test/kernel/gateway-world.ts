@@ -242,12 +242,12 @@ export async function createGatewayWorld(prefix: string, system: string) {
     await inWorld({ argv: ['wg', 'setconf', dev, file] })
   }
 
-  /** TCP servers in the world that say who called. */
+  /** TCP servers in the world that say who called, and then what they hear. */
   async function listen(places: readonly [address: string, port: number][]): Promise<void> {
     const answer = `const places = ${JSON.stringify(places)}
       let left = places.length
       for (const [h, p] of places)
-        require('net').createServer(s=>{s.on('error',()=>{});s.write('caller '+s.remoteAddress+'\\n')})
+        require('net').createServer(s=>{s.on('error',()=>{});s.write('caller '+s.remoteAddress+'\\n');s.pipe(s)})
           .listen(p, h, () => --left === 0 && console.log('listening'))`
     const server = start(world, [process.execPath, '-e', answer])
     await new Promise((resolve) => server.stdout?.once('data', resolve))
