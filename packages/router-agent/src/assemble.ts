@@ -2,6 +2,7 @@ import type { Runner } from '@vpn-gateway/kernel'
 import { createReconciler } from '@vpn-gateway/reconcile'
 import { processorTicks, type AgentParts, type Log, type Registry } from '@vpn-gateway/runtime'
 import { createCheckerWatch } from './checker-watch.ts'
+import { refillConntrack } from './conntrack-refill.ts'
 import { createConntrackdDaemon } from './conntrackd-daemon.ts'
 import { createConntrackdWatch } from './conntrackd-watch.ts'
 import { desired, owner } from './desired.ts'
@@ -72,6 +73,10 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
     prepared: () => status.prepared(),
     yields: () => yields.reason() !== undefined,
     tell: (state) => conntrackd.enter(state),
+    async refill(needed) {
+      const flows = await refillConntrack({ runner }, needed)
+      if (flows > 0) log.info({ flows }, 'connection tracking knows all flows that IPVS does')
+    },
     onChange: () => reconciler.trigger('role'),
     log,
   })
@@ -133,7 +138,8 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
     router,
     path: config,
     async apply() {
-      await Promise.all([keepalived.reload(), conntrackd.reload()])
+      await keepalived.reload()
+      await conntrackd.reload()
       reconciler.trigger('system file')
     },
     log,

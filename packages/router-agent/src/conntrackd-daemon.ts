@@ -36,6 +36,7 @@ export function createConntrackdDaemon({
   const { config, lock, socket } = router.paths.conntrackd
   let changed = false
   let last: VrrpState | undefined
+  let telling = Promise.resolve()
   const daemon = superviseDaemon({
     name: 'conntrackd',
     argv: ['conntrackd', '-C', config],
@@ -50,13 +51,13 @@ export function createConntrackdDaemon({
     },
   })
 
-  async function tell(flag: string): Promise<void> {
+  async function tell(words: readonly string[]): Promise<void> {
     try {
-      await runner.run({ argv: ['conntrackd', '-C', config, flag] })
+      await runner.run({ argv: ['conntrackd', '-C', config, ...words] })
     } catch (error) {
       log.warn(
         { error: error instanceof CommandError ? error.stderr.trim() : String(error) },
-        `conntrackd ${flag} failed`,
+        `conntrackd ${words.join(' ')} failed`,
       )
     }
   }
@@ -69,17 +70,13 @@ export function createConntrackdDaemon({
     }
   }
 
-  async function enter(state: VrrpState): Promise<void> {
+  /** One after the other: emptied after it was filled, an active router's cache would have nothing to tell who joins. */
+  function enter(state: VrrpState): Promise<void> {
     last = state
-    if (state === 'MASTER') {
-      // Entries that the other router injected are unknown to this one's cache, since they made no event here: -R reads
-      // the kernel's table, -B sends what it found, should somebody be listening.
-      await tell('-R')
-      await tell('-B')
-    } else if (state === 'BACKUP') {
-      // What the other router knows and this one may have missed. Never -t: it wipes injected entries a minute later.
-      await tell('-n')
-    }
+    telling = telling.then(async () => {
+      for (const words of wordsFor(state)) if (last === state) await tell(words)
+    })
+    return telling
   }
 
   /** What happened while it did not run, it has told nobody and heard from nobody. */
@@ -110,6 +107,22 @@ export function createConntrackdDaemon({
     enter,
     stats,
   }
+}
+
+/**
+ * What conntrackd(8) is told in a state. Pure.
+ *
+ * MASTER: entries that the other router injected are unknown to this one's cache, since they made no event here: -R reads the
+ * kernel's table, -B sends what it found, should somebody be listening.
+ *
+ * Else its cache is emptied. It holds every flow of the time as the active router, and all of the kernel's table after a start.
+ * IPVS deletes a flow's entry with its gateway, or it expires; what is in the cache would be deleted at the active router
+ * too, from where a standby's view of a gateway is nobody's business. -n asks for what this router may have missed. Never
+ * -t: it wipes injected entries a minute later.
+ */
+export function wordsFor(state: VrrpState): string[][] {
+  if (state === 'MASTER') return [['-R'], ['-B']]
+  return [['-f', 'internal'], ...(state === 'BACKUP' ? [['-n']] : [])]
 }
 
 /** `[Mon Nov 23 00:02:56 2026] (pid=13569) [notice] initialization completed`. */

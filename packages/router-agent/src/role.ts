@@ -24,6 +24,8 @@ export interface RoleOptions {
   yields: () => boolean
   /** Tells conntrackd. */
   tell: (state: VrrpState) => Promise<void>
+  /** Adds to connection tracking what IPVS knows and it lacks, while `needed` says so. */
+  refill: (needed: () => boolean) => Promise<void>
   /** Desired state has changed. */
   onChange: () => void
   log: Log
@@ -36,11 +38,14 @@ export interface RoleOptions {
 const settleAfter = 3000
 
 export function createRole(options: RoleOptions): Role {
-  const { router, wasActive, liveGateways, prepared, yields, tell, onChange, log } = options
+  const { router, wasActive, liveGateways, prepared, yields, tell, refill, onChange, log } = options
   let settled = wasActive
   let tookOverAt: number | undefined
   let standsBy = false
-  let written: number | undefined
+  let active = false
+  /** What the worth file holds, or is about to; undefined when it could not be written. */
+  let wanted: number | undefined
+  let writing = Promise.resolve()
   const timers: NodeJS.Timeout[] = []
 
   function weigh(): void {
@@ -52,10 +57,25 @@ export function createRole(options: RoleOptions): Role {
       prepared: prepared(),
       yields: yields(),
     })
-    if (worth === written) return
-    written = worth
-    writeFile(router.paths.keepalived.worthFile, `${worth}\n`).catch((error: unknown) =>
-      log.warn({ error: String(error) }, 'writing the worth file failed'),
+    if (worth === wanted) return
+    wanted = worth
+    // In order: of two that are written at the same time either may be the last.
+    writing = writing.then(() => write(worth))
+  }
+
+  async function write(worth: number): Promise<void> {
+    if (worth !== wanted) return
+    try {
+      await writeFile(router.paths.keepalived.worthFile, `${worth}\n`)
+    } catch (error) {
+      wanted = undefined
+      log.warn({ error: String(error) }, 'writing the worth file failed')
+    }
+  }
+
+  function fill(): void {
+    refill(() => active).catch((error: unknown) =>
+      log.warn({ error: String(error) }, 'telling connection tracking of the flows that IPVS knows failed'),
     )
   }
 
@@ -73,6 +93,8 @@ export function createRole(options: RoleOptions): Role {
     },
     entered({ from, to }) {
       clear()
+      active = to === 'MASTER'
+      if (active) fill()
       void tell(to)
       tookOverAt = to === 'MASTER' && from === 'BACKUP' ? Date.now() : undefined
       standsBy = to === 'BACKUP'
@@ -82,6 +104,8 @@ export function createRole(options: RoleOptions): Role {
           setTimeout(() => {
             settled = true
             onChange()
+            // Once more for what the router of before has deleted last.
+            fill()
           }, settleAfter),
           setTimeout(weigh, freshFor),
         )

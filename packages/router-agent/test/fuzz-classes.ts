@@ -6,6 +6,7 @@ import { fuzzClass, type FuzzClass } from '../../../test/fuzz/src/class.ts'
 import { damaged, jsonLike, textLike } from '../../../test/fuzz/src/inputs.ts'
 import { mustBeLines, mustBeNumbers } from '../../../test/fuzz/src/must.ts'
 import { parseBeats } from '../src/beats.ts'
+import { entryOf } from '../src/conntrack-refill.ts'
 import { parseConntrackdLine } from '../src/conntrackd-daemon.ts'
 import { parseConntrackdStats } from '../src/conntrackd-stats.ts'
 import { stuckReason } from '../src/conntrackd-watch.ts'
@@ -137,12 +138,14 @@ export const classes: readonly FuzzClass[] = [
     },
   }),
   fuzzClass({
-    name: 'IPVS sync messages of read flows',
+    name: 'sync messages and conntrack entries of read flows',
     inputs: fc.array(damaged([flow, 'IP  C0A8320A 0000 00000001 0000 C0A832F8 0000 NONE        59']), {
       maxLength: 30,
     }),
     check(lines) {
-      const flows = lines.flatMap((line) => parseIpvsConnection(line) ?? []).filter(isTellable)
+      const read = lines.flatMap((line) => parseIpvsConnection(line) ?? [])
+      for (const entry of read.flatMap((each) => entryOf(each) ?? [])) mustBeLines([entry.trimEnd()])
+      const flows = read.filter(isTellable)
       encodeFlows(
         flows.map((each) => ({ ...each, fwmark: 1 })),
         51,
