@@ -55,7 +55,8 @@ function whileServing(before: Judgement, { own, peers, now }: JudgementInput): J
 function reasonOf(own: JudgementInput['own'], peers: readonly Peer[]): YieldReason | undefined {
   if (own.vrrp !== 'MASTER') return undefined
   const better = peers.filter((peer) => !peer.yields && precedes(peer, own))
-  if (better.some((peer) => peer.holdsVip)) return 'another router holds the VIP too'
+  // A VIP that outlives its router's time as master is no claim to it: it goes with its lifetime.
+  if (better.some((peer) => peer.holdsVip && peer.vrrp === 'MASTER')) return 'another router holds the VIP too'
   const heirs = better.filter((peer) => peer.vrrp === 'BACKUP' && compareWorth(peer, own) > 0)
   if (heirs.length === 0) return undefined
   return own.liveGateways === 0 ? 'no gateway is reached, by another router some are' : 'another router is worth more'

@@ -7,7 +7,7 @@ import type { Runner } from '@vpn-gateway/kernel'
 import type { Component, Log } from '@vpn-gateway/runtime'
 import { readBeats } from './beats.ts'
 import type { Router } from './router.ts'
-import type { Vrrp } from './vrrp.ts'
+import { vipLifetime, type Vrrp } from './vrrp.ts'
 
 export interface VipLeaseOptions {
   router: Router
@@ -24,8 +24,6 @@ export interface VipLease extends Component {
   problems(): string[]
 }
 
-/** Seconds that the VIP lasts without a renewal: longer than an agent is silent on a busy machine. */
-const lifetime = 8
 /** Milliseconds between two looks at the VRRP process, and between two renewals; two may fail. */
 const lookEvery = 1000
 const renewEvery = 2500
@@ -53,7 +51,7 @@ export function createVipLease({ router, runner, vrrp, log }: VipLeaseOptions): 
     if (stuck) return command('del')
     if (now - renewedAt < renewEvery) return
     renewedAt = now
-    await command('change', 'valid_lft', String(lifetime), 'preferred_lft', String(lifetime))
+    await command('change', 'valid_lft', String(vipLifetime), 'preferred_lft', String(vipLifetime))
     // The kernel adds an address that it is to change and that keepalived has just removed (inet_rtm_newaddr).
     if (vrrp.state() !== 'MASTER') await command('del')
   }

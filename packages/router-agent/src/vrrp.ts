@@ -39,8 +39,15 @@ export interface VrrpOptions {
 
 /** Milliseconds between two looks at the VIP; an ioctl-sized read in this process. */
 const lookEvery = 500
+/** Seconds that the VIP lasts without a renewal: longer than an agent is silent on a busy machine. */
+export const vipLifetime = 8
 /** Looks in a row that must disagree with what keepalived said. */
 const doubt = 3
+/**
+ * The same where it said that it does not have the VIP, which is there: a renewal that comes just after keepalived has removed
+ * the VIP adds it again (inet_rtm_newaddr). That one is gone with its lifetime; one that keepalived has set stays.
+ */
+const doubtOfOwning = ((vipLifetime + 2) * 1000) / lookEvery
 /** Milliseconds that a line of the log and one of the FIFO may lie apart. */
 const causeWindow = 300
 
@@ -49,6 +56,8 @@ export function createVrrp({ router, log, onTransition }: VrrpOptions): Vrrp {
   let last: VrrpTransition | undefined
   let cause: { cause: VrrpCause; at: number } | undefined
   let running = false
+  /** keepalived has said what it is, to this agent. */
+  let told = false
   let disagreed = 0
   let fifo: Fifo | undefined
   let timer: NodeJS.Timeout | undefined
@@ -82,7 +91,7 @@ export function createVrrp({ router, log, onTransition }: VrrpOptions): Vrrp {
     const seen = holds ? 'MASTER' : state === undefined && !running ? undefined : state === 'MASTER' ? 'BACKUP' : state
     const read = seen ?? (running ? 'BACKUP' : undefined)
     disagreed = read === undefined || read === state ? 0 : disagreed + 1
-    if (read !== undefined && disagreed >= doubt) enter(read)
+    if (read !== undefined && disagreed >= (holds && told ? doubtOfOwning : doubt)) enter(read)
   }
 
   return {
@@ -90,7 +99,9 @@ export function createVrrp({ router, log, onTransition }: VrrpOptions): Vrrp {
     async start() {
       fifo = await readFifo(router.paths.keepalived.vrrpFifo, (line) => {
         const said = parseVrrpLine(line)
-        if (said !== undefined) enter(said)
+        if (said === undefined) return
+        told = true
+        enter(said)
       })
       if (holdsVip()) enter('MASTER')
       timer = setInterval(look, lookEvery)

@@ -41,6 +41,7 @@ describe('a router that serves', () => {
     ['another one is a backup that sees less', [{ ...backup, liveGateways: 2 }]],
     ['another one is worth more, but steps back itself', [{ ...backup, liveGateways: 4, yields: true }]],
     ['another one holds the VIP, but for a shorter time', [{ ...peer, stateSeconds: 3 }]],
+    ['another one still has the VIP of before', [{ ...backup, holdsVip: true, stateSeconds: 200 }]],
   ])('goes on when %s', (_what, peers) => {
     expect(kindAfter(60_000, { own, peers, advertsArrive: false })).toBe('serving')
   })
