@@ -22,7 +22,7 @@ export interface StaleServersOptions {
   log: Log
   /** Addresses of the gateways that are in service. */
   inService: () => readonly string[]
-  /** What a gateway said last: one that answers is never taken out, should a line of the FIFO be lost. */
+  /** What a gateway said last: one that says that it is well is never taken out, should a line of the FIFO be lost. */
   stateOf: (gateway: string) => GatewayState | undefined
   onRemoved: () => void
 }
@@ -34,7 +34,7 @@ export function createStaleServers(options: StaleServersOptions): StaleServers {
   let timer: NodeJS.Timeout | undefined
 
   async function remove(): Promise<void> {
-    const stale = inService().filter((gateway) => !found.has(gateway) && stateOf(gateway) === 'silent')
+    const stale = inService().filter((gateway) => !found.has(gateway) && isDown(stateOf(gateway)))
     for (const gateway of stale) {
       log.warn({ gateway }, 'taking a dead gateway out that was in service before keepalived started')
       for (const mark of flowServices(router).flatMap(({ marks }) => marks)) await removeFrom(mark, gateway)
@@ -72,6 +72,9 @@ export function createStaleServers(options: StaleServersOptions): StaleServers {
     stop: () => clearTimeout(timer),
   }
 }
+
+/** A pod that is gone is silent; one whose tunnel went down meanwhile still answers, and says so. */
+const isDown = (state: GatewayState | undefined): boolean => state === 'silent' || state === 'unready'
 
 /** Parses `RS [192.168.50.248]:none:0 FWM 1 UP`; undefined for lines about the virtual service. */
 export function parseServerLine(line: string): { address: string; up: boolean } | undefined {

@@ -129,7 +129,7 @@ export function createStatus(sources: StatusSources): Status {
       holdsVip: vrrp.holdsVip(),
       stateSeconds: last === undefined ? null : (Date.now() - last.at) / 1000,
       liveGateways: ipvs.live().size,
-      fit: stuckProblems().length === 0 && sync.sender && sync.receiver,
+      fit: keepalivedProblems.length === 0 && stuckProblems().length === 0 && sync.sender && sync.receiver,
       yields: yields.reason() !== undefined,
     }
   }
