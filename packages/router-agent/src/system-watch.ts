@@ -29,7 +29,8 @@ export function createSystemWatch({ router, path, apply, log }: SystemWatchOptio
   let timer: NodeJS.Timeout | undefined
   let stopped = true
 
-  async function take(text: string): Promise<void> {
+  /** True unless it has to be tried again: what a daemon refuses may have been the machine's fault. */
+  async function take(text: string): Promise<boolean> {
     const before = { system: router.system, plan: router.plan }
     try {
       const system = parseSystem(text, path)
@@ -37,24 +38,28 @@ export function createSystemWatch({ router, path, apply, log }: SystemWatchOptio
       if (fixed.length > 0) throw new UserError(fixed.map((field) => `${path}: ${field}: changes with a new pod only`))
       if (isDeepStrictEqual(system, router.system)) {
         problems = []
-        return
+        return true
       }
       // Who holds the router sees the new system from here on: desired state and what is rendered come from it.
       Object.assign(router, { system, plan: addressPlan(system) })
       await apply()
       problems = []
       log.info('the system file has changed: taken over')
+      return true
     } catch (error) {
       Object.assign(router, before)
+      const known = problems
       problems = error instanceof UserError ? error.problems : [error instanceof Error ? error.message : String(error)]
-      for (const problem of problems) log.error({ problem }, 'the system file has changed and is not used')
+      for (const problem of problems) {
+        if (!known.includes(problem)) log.error({ problem }, 'the system file has changed and is not used')
+      }
+      return error instanceof UserError
     }
   }
 
   async function round(): Promise<void> {
     const text = await readSystemText(path).catch(() => undefined)
-    if (text !== undefined && text !== seen) await take(text)
-    seen = text ?? seen
+    if (text !== undefined && text !== seen && (await take(text))) seen = text
     if (!stopped) timer = setTimeout(() => void round(), readEvery)
   }
 

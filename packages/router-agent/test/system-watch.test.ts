@@ -1,6 +1,10 @@
-import { expect, test } from 'vitest'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { createLog } from '@vpn-gateway/runtime'
 import { rangeTest } from '../src/range.ts'
-import { fixedChanges } from '../src/system-watch.ts'
+import { createSystemWatch, fixedChanges } from '../src/system-watch.ts'
 import { exampleRouter } from './router.ts'
 
 test('a running router takes over all but what says who it is', () => {
@@ -24,4 +28,29 @@ test('a range holds its ends and nothing beyond', () => {
     true,
     false,
   ])
+})
+
+test('what a daemon did not take is tried again, until it does', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'system-watch-'))
+  onTestFinished(() => rm(directory, { recursive: true }))
+  const path = join(directory, 'vpn-gateway.yaml')
+  const published = await readFile(new URL('../../../deploy/vpn-gateway.yaml', import.meta.url), 'utf8')
+  await writeFile(path, published.replace('scheduler: wlc', 'scheduler: mh'))
+  const router = exampleRouter()
+  let tries = 0
+  const watch = createSystemWatch({
+    router,
+    path,
+    async apply() {
+      tries += 1
+      if (tries === 1) throw new Error('keepalived did not end in time')
+    },
+    log: createLog({ agent: 'router-agent', name: 'router-0' }, 'silent'),
+  })
+  onTestFinished(() => watch.stop(AbortSignal.timeout(1000)))
+  await watch.start(AbortSignal.timeout(10_000))
+  expect(watch.problems()).toEqual(['keepalived did not end in time'])
+  expect(router.system.router.scheduler).toBe('wlc')
+  await vi.waitFor(() => expect(watch.problems()).toEqual([]), { timeout: 10_000 })
+  expect([tries, router.system.router.scheduler]).toEqual([2, 'mh'])
 })
