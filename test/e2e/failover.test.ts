@@ -9,15 +9,18 @@ let story: Told
 beforeAll(async () => {
   story = await hear('failover', '--flows', String(flows))
   return takeDown
-}, 1_200_000)
+}, 1_800_000)
 
 test.each([
   'router-cut',
   'router-healed',
+  'returned-takeover',
   'router-killed',
   'router-stopped',
   'router-continued',
   'vrrp-stopped',
+  'agent-stopped',
+  'keepalived-stopped',
   'agent-killed',
   'keepalived-killed',
   'vrrp-killed',
@@ -29,6 +32,7 @@ test.each([
   'router-network-healed',
   'gateway-network-cut',
   'gateway-network-healed',
+  'standby-blind',
   'standby-replaced',
   'late-takeover',
   'config-changed',
@@ -37,6 +41,10 @@ test.each([
   'gateway-drained',
 ])('%s: no flow is lost', (name) => {
   expect(story.event(name)).toMatchObject({ flows, lost: 0 })
+})
+
+test.each(['many-flows-cut', 'many-flows-healed'])('%s: no flow of 5,000 is lost', (name) => {
+  expect(story.event(name)).toMatchObject({ flows: 5000, lost: 0 })
 })
 
 test('without any gateway all flows end, and come back with the gateways', () => {

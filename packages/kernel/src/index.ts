@@ -6,7 +6,15 @@ export type { ConntrackStats } from './conntrack.ts'
 export { listFdb, parseFdb } from './fdb.ts'
 export { listIptables, listRuleCounters, parseIptablesSave, parseRuleCounters } from './iptables.ts'
 export type { RuleCounter } from './iptables.ts'
-export { parseIpvs, parseIpvsConnection, parseIpvsStats, readIpvs, readIpvsConnections, readIpvsStats } from './ipvs.ts'
+export {
+  hexadecimal,
+  parseIpvs,
+  parseIpvsConnection,
+  parseIpvsStats,
+  readIpvs,
+  readIpvsConnections,
+  readIpvsStats,
+} from './ipvs.ts'
 export type { IpvsConnection, IpvsStats, RealServer, VirtualService } from './ipvs.ts'
 export { OutputError, readItems } from './json.ts'
 export { listLinks, parseLinks } from './link.ts'

@@ -84,8 +84,8 @@ async function* linesOf(path: string): AsyncGenerator<string> {
   if (rest !== '') yield rest
 }
 
-/** `192.168.50.10` as `C0A8320A`. */
-function hexadecimal(address: string): string {
+/** An IPv4 address as the files of /proc write it: `192.168.50.10` is `C0A8320A`. */
+export function hexadecimal(address: string): string {
   return address
     .split('.')
     .map((octet) => Number(octet).toString(16).toUpperCase().padStart(2, '0'))

@@ -5,7 +5,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseDocument } from 'yaml'
-import { awaitCondition, type FlowReport, type Lab, type RouterProcess } from '@vpn-gateway/lab'
+import { parseIpvs } from '@vpn-gateway/kernel'
+import { awaitCondition, sumReports, type FlowReport, type Flows, type Lab, type RouterProcess } from '@vpn-gateway/lab'
 import { addressOf, awaitOut, awaitSettled, awaitWeight, exitOf } from './awaiting.ts'
 import { chapter, clients, line, progress, seconds, type Stage } from './stage.ts'
 import { tellStory } from './teller.ts'
@@ -110,6 +111,66 @@ const daemonKilled = (which: RouterProcess, what: string): Scenario => ({
   },
 })
 
+/** A process stopped that the VIP depends on, and the router that it belongs to. */
+const stoppedAlone = (which: RouterProcess, title: string, text: string): Scenario => ({
+  name: `${which}-stopped`,
+  title,
+  text,
+  async play(stage) {
+    const { active } = await pairOf(stage.lab)
+    await unnoticed(stage, this.name, async () => {
+      stage.lab.faults.signalRouter(active, 'SIGSTOP', [which])
+      await takenOver(stage, active)
+      await alone(stage)
+      stage.lab.faults.signalRouter(active, 'SIGCONT', [which])
+    })
+  },
+})
+
+/** How many flows are many, and milliseconds between two lines of each: 250 lines a second in all. */
+const crowd = { flows: 5000, udp: 1250, intervalMs: 20_000 }
+
+/** Opens many flows, beside those that are there. */
+async function openCrowd({ lab }: Stage): Promise<Flows[]> {
+  const { flows, udp, intervalMs: pace } = crowd
+  const kinds = [
+    ['tcp', flows - udp],
+    ['udp', udp],
+  ] as const
+  return Promise.all(
+    clients.flatMap((client) =>
+      kinds.map(([protocol, count]) =>
+        lab.startFlows({ client, protocol, count: count / clients.length, intervalMs: pace }),
+      ),
+    ),
+  )
+}
+
+/** The same as `unnoticed` for many flows, whose lines are far apart. */
+async function crowdUnnoticed(
+  stage: Stage,
+  name: string,
+  flows: readonly Flows[],
+  act: () => Promise<void>,
+): Promise<void> {
+  const reportAll = async () => sumReports(await Promise.all(flows.map((each) => each.report())))
+  await Promise.all(flows.map((each) => each.mark()))
+  await act()
+  const end = performance.now() + 3 * crowd.intervalMs + 1000
+  let report = await reportAll()
+  while (performance.now() < end) {
+    progress(`watching ${crowd.flows} flows: ${report.alive} alive, ${report.lost} lost, ${report.stalled} silent`)
+    await delay(Math.min(5000, Math.max(0, end - performance.now())))
+    report = await reportAll()
+  }
+  const { lost } = await stage.record(name, crowd.flows, report)
+  const moved = Object.keys(report.perExit).filter((exit) => exit.includes('+'))
+  stage.promise(
+    'no flow was lost, none changed its exit',
+    lost === 0 && report.alive === crowd.flows && moved.length === 0,
+  )
+}
+
 /** The system file with another weight of one gateway. */
 function withWeight(text: string, address: string, weight: number): string {
   const document = parseDocument(text)
@@ -120,8 +181,8 @@ function withWeight(text: string, address: string, weight: number): string {
 const scenarios: readonly Scenario[] = [
   {
     name: 'router-cut',
-    title: 'The active router is cut off, and comes back',
-    text: 'Its switch ports drop everything: no goodbye, no lost carrier.',
+    title: 'The active router is cut off, comes back, and has to take over',
+    text: 'Its switch ports drop everything: no goodbye, no lost carrier. Fifteen seconds after it is ready again the other one is cut off.',
     async play(stage) {
       const { active } = await pairOf(stage.lab)
       const pushed = await serversSpeak(stage)
@@ -135,7 +196,16 @@ const scenarios: readonly Scenario[] = [
         await recovered(stage)
       })
       await pushed.wentOn()
+      progress('fifteen seconds')
+      await delay(15_000)
+      const { active: other } = await pairOf(stage.lab)
+      await unnoticed(stage, 'returned-takeover', async () => {
+        await stage.lab.faults.cutRouter(other)
+        await takenOver(stage, other)
+      })
+      await pushed.wentOn()
       await pushed.stop()
+      await stage.lab.faults.healRouter(other)
     },
   },
   {
@@ -183,6 +253,16 @@ const scenarios: readonly Scenario[] = [
       })
     },
   },
+  stoppedAlone(
+    'agent',
+    'The active router’s agent alone is stopped',
+    'Nobody renews the VIP: it goes with its lifetime, and keepalived steps back.',
+  ),
+  stoppedAlone(
+    'keepalived',
+    'keepalived’s first process alone is stopped',
+    'It would start nothing anew and read no changed file: the agent hears nothing of it and steps back.',
+  ),
   {
     name: 'agent-killed',
     title: 'The active router’s agent is killed with -9',
@@ -244,15 +324,46 @@ const scenarios: readonly Scenario[] = [
     text: 'It still sends adverts, but sees no gateway: it steps back for the one that does.',
     async play(stage) {
       const { active } = await pairOf(stage.lab)
+      const pushed = await serversSpeak(stage)
       await unnoticed(stage, 'gateway-network-cut', async () => {
         await stage.lab.faults.cutInterface(active, 'net1')
         await takenOver(stage, active)
         await alone(stage)
       })
+      await pushed.wentOn()
       await unnoticed(stage, 'gateway-network-healed', async () => {
         await stage.lab.faults.healInterface(active, 'net1')
         await recovered(stage)
       })
+      await pushed.wentOn()
+      await pushed.stop()
+    },
+  },
+  {
+    name: 'standby-blind',
+    title: 'A standby that was active before loses the gateway network',
+    text: 'It takes its gateways out and forgets every flow; the active router must not.',
+    async play(stage) {
+      const { lab } = stage
+      const { active: before } = await pairOf(lab)
+      lab.faults.signalRouter(before, 'SIGKILL', ['vrrp'])
+      await takenOver(stage, before)
+      await recovered(stage)
+      const { standby } = await pairOf(lab)
+      const pushed = await serversSpeak(stage)
+      await unnoticed(stage, this.name, async () => {
+        await lab.faults.cutInterface(standby, 'net1')
+        await awaitCondition(
+          `${standby} to see no gateway`,
+          async () => ((await lab.exec(standby, ['cat', '/proc/net/ip_vs'])).includes('Route') ? undefined : true),
+          { timeoutMs: 30_000 },
+        )
+      })
+      await pushed.wentOn()
+      await lab.faults.healInterface(standby, 'net1')
+      await recovered(stage)
+      await pushed.wentOn()
+      await pushed.stop()
     },
   },
   {
@@ -272,6 +383,40 @@ const scenarios: readonly Scenario[] = [
         await takenOver(stage, active)
       })
       await stage.lab.faults.healRouter(active)
+    },
+  },
+  {
+    name: 'many-flows',
+    title: `${crowd.flows} flows at once`,
+    text: `${crowd.udp} of them UDP, beside the others. Once the standby knows them the active router is cut off, and comes back.`,
+    async play(stage) {
+      const { lab } = stage
+      const { active, standby } = await pairOf(lab)
+      progress(`opening ${crowd.flows} flows`)
+      const began = performance.now()
+      const flows = await openCrowd(stage)
+      line(`open after ${seconds(performance.now() - began)}`)
+      const known = async () => {
+        const services = parseIpvs(await lab.exec(standby, ['cat', '/proc/net/ip_vs']))
+        return services
+          .flatMap(({ realServers }) => realServers)
+          .reduce((sum, { activeConnections, inactiveConnections }) => sum + activeConnections + inactiveConnections, 0)
+      }
+      await awaitCondition(
+        `${standby} to know all flows`,
+        async () => ((await known()) >= crowd.flows ? true : undefined),
+        { timeoutMs: 60_000, intervalMs: 1000 },
+      )
+      await crowdUnnoticed(stage, 'many-flows-cut', flows, async () => {
+        await lab.faults.cutRouter(active)
+        await takenOver(stage, active)
+      })
+      await crowdUnnoticed(stage, 'many-flows-healed', flows, async () => {
+        await lab.faults.healRouter(active)
+        await recovered(stage)
+      })
+      progress('ending them')
+      await Promise.all(flows.map((each) => each.stop()))
     },
   },
   {
