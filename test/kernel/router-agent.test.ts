@@ -399,6 +399,51 @@ describe('one router', () => {
     await flows.stop()
   })
 
+  test('a gateway whose tunnel goes down while the checker starts anew is taken out all the same', async () => {
+    failing()
+    const pidFile = join(file('run-router-0'), 'keepalived-checkers.pid')
+    const checker = async () => Number.parseInt(await readFile(pidFile, 'utf8'), 10)
+    const before = await checker()
+    // It must not see what happens next.
+    process.kill(before, 'SIGSTOP')
+    await writeFile(file('state-0'), 'unready')
+    await shell(gateways[0], 'ip addr del 169.254.50.248/32 dev net1')
+    process.kill(before, 'SIGKILL')
+    await inService({ [address(1)]: 100 })
+    expect(await checker()).not.toBe(before)
+    await writeFile(file('state-0'), 'ready')
+    await shell(gateways[0], 'ip addr add 169.254.50.248/32 dev net1')
+    await inService({ [address(0)]: 100, [address(1)]: 100 })
+  })
+
+  test('a dead gateway is out of service after two checks, again and again, and the other one stays', async () => {
+    // Both in one process: what is measured is neither the start of programs nor how often somebody looks.
+    const script = `
+      const { readFileSync } = require('node:fs'), { spawn } = require('node:child_process')
+      const { setTimeout: delay } = require('node:timers/promises')
+      const port = spawn('ip', ['-n', '${hub}', '-batch', '-'], { stdio: ['pipe', 'inherit', 'inherit'] })
+      const serves = (hex) => readFileSync('/proc/net/ip_vs', 'latin1').includes('-> ' + hex + ':')
+      const until = async (is) => { while (serves('C0A832F8') !== is) await delay(2); return performance.now() }
+      ;(async () => { const times = []; let other = true
+        for (let round = 0; round < 7; round += 1) {
+          await delay(1500 + 50 * round)
+          const died = performance.now()
+          port.stdin.write('link set gateway-0-net1 down\\n')
+          times.push(Math.round(await until(false) - died)); other &&= serves('C0A832F9')
+          port.stdin.write('link set gateway-0-net1 up\\n')
+          await until(true)
+        }
+        port.stdin.end(); console.log(JSON.stringify({ times: times.sort((a, b) => a - b), other })) })()`
+    const { times, other } = JSON.parse(
+      await on(router)({ argv: [process.execPath, '-e', script], timeoutMs: 120_000 }),
+    ) as { times: number[]; other: boolean }
+    console.log(`a dead gateway is out of service after ${times[3]} ms (median of 7; ${times[0]} to ${times[6]})`)
+    // One check, which takes its time, is not enough.
+    expect(Math.min(...times)).toBeGreaterThan(350)
+    expect(other).toBe(true)
+    await inService({ [address(0)]: 100, [address(1)]: 100 })
+  }, 150_000)
+
   test('killed and started again: the same state and the same daemons, no flow lost', async () => {
     const flows = await open(6)
     await until('settled', 30, async () => {
@@ -572,15 +617,46 @@ describe('routers that join late', () => {
       expect(await show('/v1/vrrp', namespace)).toMatchObject({ state: 'BACKUP', holdsVip: false })
     }
 
+    const entries = async (namespace: string) =>
+      Number(await shell(namespace, `conntrack -L -p tcp --dport ${echo} --state ESTABLISHED 2>/dev/null | wc -l`))
+    const forget = (namespace: string) => shell(namespace, `conntrack -D -p tcp --dport ${echo} 2>/dev/null`)
+    // A conntrackd that starts has all of the kernel's table in its cache, as if this standby had been the active router.
+    const [standby, other] = peers
+    const pid = Number.parseInt(await readFile(file('run-router-1/conntrackd.pid'), 'utf8'), 10)
+    process.kill(pid, 'SIGKILL')
+    await until('started anew and told', 60, async () => {
+      const { conntrackd } = await show<{ conntrackd: { cached: number } | null }>('/v1/conntrack', standby)
+      const now = Number.parseInt(await readFile(file('run-router-1/conntrackd.pid'), 'utf8'), 10)
+      return now !== pid && conntrackd?.cached === 0 ? true : undefined
+    })
+    await forget(standby)
+    // What the active router forgets the others do as well, and what the standby would have said was said before.
+    const listing = await shell(other, `conntrack -L -p tcp --dport ${echo} --state ESTABLISHED 2>/dev/null | head -1`)
+    const port = /sport=(\d+)/.exec(listing)?.[1]
+    await shell(router, `conntrack -D -p tcp --dport ${echo} --sport ${port} 2>/dev/null`)
+    await until('its entry is gone', 20, async () =>
+      (await shell(other, `conntrack -L -p tcp --dport ${echo} --sport ${port} 2>/dev/null`)) === '' ? true : undefined,
+    )
+    for (const namespace of [router, other]) expect(await entries(namespace)).toBeGreaterThanOrEqual(29)
+
+    // As if the active router had lost its gateways, and with them every entry; every two seconds a client speaks.
+    await forget(router)
+    await until('nobody has the entries', 20, async () => ((await entries(other)) <= 5 ? true : undefined))
     await flows.mark()
     await shell(hub, 'ip link set router-net1 down; ip link set router-net2 down')
-    const holders = async () => {
+    const holding = async () => {
       const held = await Promise.all(
         peers.map(async (namespace) => (await show<{ holdsVip: boolean }>('/v1/vrrp', namespace)).holdsVip),
       )
-      return held.filter(Boolean).length
+      return peers.filter((_, index) => held[index])
     }
+    const holders = async () => (await holding()).length
     await until('one has taken over', 30, async () => ((await holders()) === 1 ? true : undefined))
+    // Long before every client has spoken.
+    const [next = standby] = await holding()
+    await until('connection tracking knows what IPVS does', 20, async () =>
+      (await entries(next)) >= 30 ? true : undefined,
+    )
     await until('every flow has said something', 120, async () =>
       (await flows.report()).answers >= 30 ? true : undefined,
     )
