@@ -35,11 +35,17 @@ function routes({ link, plan }: Router, { live }: World): RouteSpec[] {
 
 /** rtnetlink(7) holds a next hop's weight in eight bits, IPVS one of 65,535. */
 const greatestWeight = 256
+/**
+ * Next hops of one route, which are enough for what IPVS does not carry. A line of `ip -batch` may have 512 words, seven for
+ * each (MAX_ARGS), and the kernel shows no route that fills a page of a dump, some 230 of them: nobody could verify it.
+ */
+const mostNexthops = 64
 
 function nexthops(live: World['live'], dev: string): Nexthop[] {
-  const greatest = Math.max(...live.values())
+  const chosen = [...live].slice(0, mostNexthops)
+  const greatest = Math.max(...chosen.map(([, weight]) => weight))
   const scale = greatest > greatestWeight ? greatestWeight / greatest : 1
-  return [...live].map(([via, weight]) => ({ via, dev, weight: Math.max(1, Math.round(weight * scale)) }))
+  return chosen.map(([via, weight]) => ({ via, dev, weight: Math.max(1, Math.round(weight * scale)) }))
 }
 
 function rules(router: Router): RuleSpec[] {

@@ -108,6 +108,11 @@ describe('routes', () => {
     })
   })
 
+  test('of many to as many as one line of `ip -batch` holds', () => {
+    const live = new Map(Array.from({ length: 250 }, (_, index) => [`192.168.50.${index + 1}`, 100]))
+    expect(gatewayRoute({ live })?.nexthops).toHaveLength(64)
+  })
+
   test('and nowhere without one', () => {
     expect(gatewayRoute({ live: new Map() })).toMatchObject({ type: 'unreachable', nexthops: [] })
   })
