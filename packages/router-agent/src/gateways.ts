@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises'
 import { Agent } from 'node:http'
 import type { Component, Log } from '@vpn-gateway/runtime'
 import { getText } from './http-get.ts'
-import { gatewayPort, weightOf, type Router } from './router.ts'
+import { gatewayPort, type Router } from './router.ts'
 
 export type GatewayState = 'ready' | 'draining' | 'unready' | 'silent'
 
@@ -22,6 +22,9 @@ export interface GatewaysOptions {
   log: Log
   onWeight: () => void
 }
+
+/** The greatest weight, below zero: keepalived makes 0 of any such sum, also when the weight changes while a gateway drains. */
+const draining = -65_535
 
 const askEvery = 2000
 const answerWithin = 900
@@ -40,7 +43,7 @@ export function createGateways({ router, inService, log, onWeight }: GatewaysOpt
     if (said !== before && before !== undefined)
       log.info({ gateway: address, from: before, to: said }, 'gateway changed')
     // Silence is no wish: a gateway that does not answer is keepalived's to remove.
-    if (said !== 'silent') await offset(address, said === 'draining' ? -weightOf(router, address) : 0)
+    if (said !== 'silent') await offset(address, said === 'draining' ? draining : 0)
   }
 
   async function offset(address: string, value: number): Promise<void> {

@@ -8,7 +8,7 @@ export interface Paths {
     pidFiles: { parent: string; checkers: string; vrrp: string; bfd: string }
     vrrpFifo: string
     lvsFifo: string
-    /** Number that is added to a gateway's weight: minus its weight while the gateway drains. */
+    /** Number that is added to a gateway's weight: far below zero while the gateway drains. */
     trackFile: (gateway: string) => string
     /** Number that is added to the router's VRRP priority, see `worth.ts`. */
     worthFile: string
