@@ -47,7 +47,7 @@ async function takenOver({ lab }: Stage, from: string): Promise<void> {
   const holder = await awaitCondition(
     `a router other than ${from} to hold the VIP`,
     async () => (await lab.vipHolders()).find((name) => name !== from),
-    { timeoutMs: 30_000, intervalMs: 50 },
+    { timeoutMs: 60_000, intervalMs: 50 },
   )
   line(`${holder} holds the VIP after ${seconds(performance.now() - began)}`)
 }
