@@ -98,3 +98,18 @@ describe.each([2, 3, 5, 7])('%d routers', (count) => {
     expect(new Set(holders.slice(at(145)).map(String))).toEqual(new Set(['0']))
   })
 })
+
+test.each([2, 3, 5, 7])(
+  '%d routers, split in any way: one alone serves meanwhile, and one alone when it has ended',
+  (count) => {
+    const cut = { from: 5000, to: 85_000 }
+    for (let others = 1; others < 2 ** (count - 1); others += 1) {
+      /** The active one is on side 0; a bit says on which each of the others is. */
+      const side = (router: number, now: number) =>
+        router > 0 && now >= cut.from && now < cut.to ? (others >> (router - 1)) & 1 : 0
+      const holders = simulate(count, side, 130_000).map(String)
+      const owners = [holders.slice(at(75), at(85)), holders.slice(at(110))].map((times) => [...new Set(times)])
+      expect(owners).toEqual([[expect.stringMatching(/^\d$/)], [expect.stringMatching(/^\d$/)]])
+    }
+  },
+)
