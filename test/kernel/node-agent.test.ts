@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { loadSystem, networkAttachments } from '@vpn-gateway/config'
 import { listFdb } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -241,6 +242,30 @@ describe('in service', () => {
     await on(node(2), 'ip link set vpn-gateway alias vpn-gateway')
     await ready(2)
     await on(node(2), 'ip link set pod0 master vpn-gateway')
+    expect(await crossing()).toContain(' 0% packet loss')
+  })
+
+  test("a bridge that CNI's plugin made for a pod that came first is taken over, and the pod's frames cross", async () => {
+    await kill(agents[2])
+    await on(pod(2), 'ip link del net1')
+    for (const name of ['vpn-gateway-x', 'vpn-gateway']) await on(node(2), `ip link del ${name}`)
+    // As after the start of a node: the very attachment, but for its address, and no agent yet.
+    const [attachment] = networkAttachments(await loadSystem(file('multicast')))
+    const { cniVersion, name, plugins } = JSON.parse(attachment?.spec.config ?? '') as { [key: string]: unknown } & {
+      plugins: object[]
+    }
+    const environment = ['COMMAND=ADD', 'CONTAINERID=early', `NETNS=/run/netns/${pod(2)}`, 'IFNAME=net1', 'PATH=/none']
+    await inside(node(2)).run({
+      argv: ['env', ...environment.map((each) => `CNI_${each}`), '/usr/lib/cni/bridge'],
+      stdin: JSON.stringify({ ...plugins[0], cniVersion, name, ipam: {} }),
+    })
+    await on(pod(2), 'ip address add 192.168.50.2/24 dev net1')
+    const before = await on(node(2), 'ip -br link show master vpn-gateway')
+    expect(await linkOf(2, 'vpn-gateway')).toMatchObject({ kind: 'bridge', mtu: 1420 })
+    agents[2] = start(2)
+    await ready(2)
+    expect(await linkOf(2, 'vpn-gateway')).toMatchObject({ alias: 'vpn-gateway', mtu: 1420, up: true })
+    expect(await on(node(2), 'ip -br link show master vpn-gateway')).toContain(before.trim())
     expect(await crossing()).toContain(' 0% packet loss')
   })
 

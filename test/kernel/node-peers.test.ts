@@ -1,8 +1,9 @@
 /** Node agents whose peers are a name's addresses, on nodes that do to bridges what nodes do, and over IPv6. */
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { listFdb } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -136,6 +137,72 @@ describe("peers by a name's addresses", () => {
     expect(await floods(1)).toEqual(['172.30.0.2', '172.30.0.3'])
     expect(await crossing()).toContain(' 0% packet loss')
     await answer(1, '172.30.0.1', '172.30.0.2')
+    await ready(1)
+  })
+})
+
+describe('peers by the nodes that the Kubernetes API lists', () => {
+  let server: ChildProcess
+
+  beforeAll(async () => {
+    await writeFile(file('api'), system('peers: { kubernetes: nodes }'))
+    // On the node itself, as far as the agent is concerned.
+    const main = fileURLToPath(new URL('node-list.ts', import.meta.url))
+    server = spawn('ip', ['netns', 'exec', node(1), process.execPath, main, '6443'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    running.add(server)
+    await told('listening')
+  })
+
+  /** Resolves when the server has said the word. */
+  async function told(word: string): Promise<void> {
+    for (let said = ''; !said.includes(word);) said += String((await once(server.stdout ?? server, 'data'))[0])
+  }
+
+  async function tell(line: string): Promise<void> {
+    const done = told('told')
+    server.stdin?.write(`${line}\n`)
+    await done
+  }
+
+  test('who joins and who leaves changes one entry in each network; what was missed meanwhile is listed anew', async () => {
+    await kill(agents[1])
+    for (const number of nodes) await tell(`ADDED node-${number} 172.30.0.${number}`)
+    agents[1] = start(1, 'api', process.env['PATH'], ['--api-server', 'http://127.0.0.1:6443'])
+    await ready(1)
+    await floodsTo(1, '172.30.0.2')
+    const before = await metric(1, 'reconcile_steps_total')
+    const steps = (count: number) =>
+      until(`${count} steps`, async () =>
+        (await metric(1, 'reconcile_steps_total')) === before + count ? true : undefined,
+      )
+    await tell('ADDED node-3 172.30.0.3')
+    await floodsTo(1, '172.30.0.2', '172.30.0.3')
+    await steps(2)
+    await tell('DELETED node-3')
+    await floodsTo(1, '172.30.0.2')
+    await steps(4)
+    // Told nobody: only a list knows.
+    await tell('SILENTLY node-4 172.30.0.4')
+    await tell('GONE')
+    await floodsTo(1, '172.30.0.2', '172.30.0.4')
+    await steps(6)
+    expect(await status(1)).toMatchObject({ state: 'ready', peers: { source: 'kubernetes', count: 2 } })
+    expect(await crossing()).toContain(' 0% packet loss')
+  })
+
+  test('without the API server an agent goes on with what it has', async () => {
+    server.kill('SIGKILL')
+    await once(server, 'close')
+    running.delete(server)
+    await until('a problem', async () =>
+      (await metric(1, 'vpn_gateway_node_peer_source_up')) === 0 ? true : undefined,
+    )
+    expect(await status(1)).toMatchObject({ state: 'ready', peers: { count: 2 } })
+    expect(await floods(1)).toEqual(['172.30.0.2', '172.30.0.4'])
+    await kill(agents[1])
+    agents[1] = start(1, 'dns')
     await ready(1)
   })
 })

@@ -47,6 +47,8 @@ export interface LinkSpec {
   name: string
   /** A `tun` is made by the daemon that it belongs to: it is set, and neither added nor deleted. */
   kind: 'bridge' | 'vxlan' | 'wireguard' | 'dummy' | 'tun'
+  /** One of this name and kind that bears no alias was made on the owner's behalf, and is taken over. */
+  takeOver?: boolean
   mtu?: number
   up?: boolean
   mac?: string

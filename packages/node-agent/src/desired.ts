@@ -2,6 +2,7 @@ import { networkLinks, type NetworkLinks, type System } from '@vpn-gateway/confi
 import type { DesiredState, FdbEntry, LinkSpec, Owner } from '@vpn-gateway/kernel'
 import { createHash } from 'node:crypto'
 import { bridgeFilter } from './bridge-filter.ts'
+import { isMadeForPods } from './pod-bridge.ts'
 import type { World } from './world.ts'
 
 const alias = 'vpn-gateway'
@@ -24,7 +25,7 @@ export function ownerOf(system: System): Owner {
 /** What the kernel of a node should hold. Pure. */
 export function desired(system: System, world: World): DesiredState {
   const networks = networkLinks(system)
-  const usable = networks.filter(({ bridge }) => !isForeign(bridge, world))
+  const usable = networks.filter((network) => !isForeign(network.bridge, world) || isMadeForPods(network, world))
   return {
     iptables: bridgeFilter(
       usable.map(({ bridge }) => bridge),
@@ -66,8 +67,16 @@ export function macOf(node: string, vni: number, kind: 'bridge' | 'vxlan'): stri
  * The kernel makes a bridge without spanning tree, and with a MAC of its own that no port changes once it was given one
  * (br_stp_recalculate_bridge_id).
  */
-function bridgeOf({ bridge, bridgeMtu, vxlan }: NetworkLinks, { node }: World): LinkSpec {
-  return { name: bridge, kind: 'bridge', mtu: bridgeMtu, up: true, mac: macOf(node, vxlan.vni, 'bridge') }
+function bridgeOf(network: NetworkLinks, world: World): LinkSpec {
+  const { bridge, bridgeMtu, vxlan } = network
+  return {
+    name: bridge,
+    kind: 'bridge',
+    ...(isMadeForPods(network, world) ? { takeOver: true } : {}),
+    mtu: bridgeMtu,
+    up: true,
+    mac: macOf(world.node, vxlan.vni, 'bridge'),
+  }
 }
 
 function vxlanOf({ bridge, vxlan }: NetworkLinks, { node, underlay, peers }: World): LinkSpec {

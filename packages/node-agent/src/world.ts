@@ -16,6 +16,8 @@ export interface World {
   ownAddresses: readonly string[]
   /** Links of the node. */
   links: readonly Link[]
+  /** Names of the links with an IPv4 address, or with one of the underlay's IP version that is not link-local. */
+  addressed: readonly string[]
   /** Whether the kernel has IPv6. */
   ipv6: boolean
   /** Whether kernel parameters can be set; /proc/sys is read-only in a container that is not privileged. */
@@ -56,8 +58,11 @@ export function createWorldReader(
           known !== undefined && 'addresses' in known ? known.addresses : [],
         ),
         peers: known,
-        ownAddresses: network.addresses.map(({ address }) => address.slice(0, address.indexOf('/'))),
+        ownAddresses: network.addresses
+          .filter((each) => each.family === family)
+          .map(({ address }) => address.slice(0, address.indexOf('/'))),
         links: network.links,
+        addressed: network.addresses.filter(({ address }) => !address.startsWith('fe80:')).map(({ dev }) => dev),
         ipv6: existsSync('/proc/sys/net/ipv6'),
         sysctls,
         notrack,
@@ -72,14 +77,14 @@ export function hasBridgeNetfilter(): boolean {
   return existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables')
 }
 
-/** Links, and addresses and routes of the underlay's IP version. */
+/** Links, IPv4 addresses, and addresses and routes of the underlay's IP version. */
 async function readView(runner: Runner, family: 4 | 6): Promise<Network> {
   if (family === 4) return readNetwork(runner, 4, ['link', 'address', 'route'])
-  const [{ links }, rest] = await Promise.all([
-    readNetwork(runner, 4, ['link']),
+  const [{ links, addresses }, rest] = await Promise.all([
+    readNetwork(runner, 4, ['link', 'address']),
     readNetwork(runner, 6, ['address', 'route']),
   ])
-  return { ...rest, links }
+  return { ...rest, links, addresses: [...addresses, ...rest.addresses] }
 }
 
 async function canSetParameters(): Promise<boolean> {

@@ -1,7 +1,9 @@
 import { plan } from '@vpn-gateway/reconcile'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Link } from '@vpn-gateway/kernel'
 import { desired, macOf, ownerOf, removed } from '../src/desired.ts'
+import type { World } from '../src/world.ts'
 import { link, systemWith, world } from './fixtures.ts'
 
 const vxlanOf = (state: ReturnType<typeof desired>, name: string) => state.links?.find((item) => item.name === name)
@@ -38,6 +40,31 @@ describe('links', () => {
   test('one that bears the alias is the own one', () => {
     const own = link('vpn-gateway', { kind: 'bridge', alias: 'vpn-gateway' })
     expect(desired(systemWith(), world({ links: [own] }))).toEqual(desired(systemWith(), world()))
+  })
+})
+
+describe("a bridge that CNI's plugin made for pods that came first", () => {
+  const made = link('vpn-gateway', { kind: 'bridge', mtu: 1420 })
+  const port = link('veth1', { kind: 'veth', mtu: 1420, master: 'vpn-gateway' })
+  const planned = (links: Link[], more: Partial<World> = {}) => {
+    const state = desired(systemWith(), world({ links: [link('eth0'), ...links], ...more }))
+    return state.links?.map(({ name, takeOver = false }) => `${name}${takeOver ? ' taken over' : ''}`)
+  }
+
+  test('is taken over and gets its VXLAN link', () => {
+    expect(planned([made, port])).toEqual(['vpn-gateway taken over', 'vpn-router', 'vpn-gateway-x', 'vpn-router-x'])
+  })
+
+  test.each<[string, Link[], Partial<World>]>([
+    ['with another MTU', [{ ...made, mtu: 1500 }, port], {}],
+    ['with an address', [made, port], { addressed: ['eth0', 'vpn-gateway'] }],
+    ['without a port', [made], {}],
+    ["with a port that is no pod's", [made, port, link('eth1', { master: 'vpn-gateway' })], {}],
+    ['with a mark of its own', [{ ...made, alias: 'somebody' }, port], {}],
+    ['within another bridge', [{ ...made, master: 'br0' }, port], {}],
+    ['of another kind', [{ ...made, kind: 'dummy' }, port], {}],
+  ])('is not meant by one %s', (_name, links, more) => {
+    expect(planned(links, more)).toEqual(['vpn-gateway', 'vpn-router', 'vpn-router-x'])
   })
 })
 

@@ -62,6 +62,7 @@ export const world = (more: Partial<World> = {}): World => ({
   underlay: { device: 'eth0', address: '172.30.0.1', mtu: 1500, carrier: true },
   peers: { group: '239.192.50.50' },
   links: [link('lo'), link('eth0')],
+  addressed: ['lo', 'eth0'],
   ipv6: true,
   sysctls: true,
   ...more,

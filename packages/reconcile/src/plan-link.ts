@@ -33,7 +33,8 @@ export function planLinks(desired: readonly LinkSpec[] | undefined, observed: re
   const byName = new Map(observed.map((link) => [link.name, link]))
   for (const spec of [...desired].sort(bridgesFirst)) {
     const link = byName.get(spec.name)
-    if (link !== undefined && link.alias !== owner.alias) {
+    const takenOver = link !== undefined && isTakenOver(spec, link)
+    if (link !== undefined && link.alias !== owner.alias && !takenOver) {
       result.foreign.push(spec.name)
       continue
     }
@@ -50,7 +51,7 @@ export function planLinks(desired: readonly LinkSpec[] | undefined, observed: re
       }
       result.add.push({ object: 'link', action: 'add', link: spec, alias: owner.alias })
     }
-    const change = changeOf(spec, current)
+    const change = { ...(takenOver ? { alias: owner.alias } : {}), ...changeOf(spec, current) }
     if (Object.keys(change).length > 0) result.set.push({ object: 'link', action: 'set', name: spec.name, change })
   }
   const wanted = new Set(desired.map((spec) => spec.name))
@@ -64,6 +65,10 @@ export function planLinks(desired: readonly LinkSpec[] | undefined, observed: re
 
 function bridgesFirst(a: LinkSpec, b: LinkSpec): number {
   return Number(b.kind === 'bridge') - Number(a.kind === 'bridge')
+}
+
+function isTakenOver(spec: LinkSpec, link: Link): boolean {
+  return spec.takeOver === true && link.alias === undefined && link.kind === spec.kind
 }
 
 function sameIdentity(spec: LinkSpec, link: Link): boolean {

@@ -136,6 +136,7 @@ function addLink(link: LinkSpec, alias: string): string[] {
 
 function setLink(name: string, change: LinkChange): string {
   const words = ['link set dev', name]
+  if (change.alias !== undefined) words.push('alias', change.alias)
   if (change.mtu !== undefined) words.push('mtu', String(change.mtu))
   if (change.mac !== undefined) words.push('address', change.mac)
   if (change.master !== undefined) words.push('master', change.master)

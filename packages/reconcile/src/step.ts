@@ -11,8 +11,8 @@ import type {
   WireguardSpec,
 } from '@vpn-gateway/kernel'
 
-/** Changes of a link in place: only what differs. */
-export type LinkChange = Pick<LinkSpec, 'mtu' | 'up' | 'mac' | 'master'>
+/** Changes of a link in place: only what differs; the alias of one that is taken over. */
+export type LinkChange = Pick<LinkSpec, 'mtu' | 'up' | 'mac' | 'master'> & { alias?: string }
 
 /** What has to change in one iptables table; applied as one transaction. */
 export interface IptablesChange {

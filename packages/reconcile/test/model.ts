@@ -13,7 +13,7 @@ export function applyToModel(state: ObservedState, step: Step): ObservedState {
     case 'link':
       if (step.action === 'add') {
         if (next.links.some((link) => link.name === step.link.name)) throw new Error(`${step.link.name}: File exists`)
-        const { master: _master, up: _up, ...rest } = step.link
+        const { master: _master, up: _up, takeOver: _takeOver, ...rest } = step.link
         next.links.push({ mtu: 1500, ...rest, up: false, carrier: false, alias: step.alias })
       } else if (step.action === 'del') {
         next.links = next.links.filter((link) => link.name !== step.name)

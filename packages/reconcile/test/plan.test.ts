@@ -138,7 +138,8 @@ const observedState: fc.Arbitrary<ObservedState> = fc
 
 const run = (state: ObservedState, steps: readonly Step[]) => steps.reduce(applyToModel, state)
 
-describe('every plan', () => {
+// Thousands of runs each: longer than a test usually takes where the machine is busy.
+describe('every plan', { timeout: 60_000 }, () => {
   test('converges: after its steps nothing is left to do', () => {
     fc.assert(
       fc.property(desiredState, observedState, (desired, observed) => {
@@ -209,6 +210,28 @@ test('a foreign link is named, and only what hangs on it is left out', () => {
     'link set br1 up true',
     'sysctl set net.ipv6.conf.br1.disable_ipv6=1',
   ])
+})
+
+test('a link to be taken over is marked and set in place; not one of another kind, nor one that bears a mark', () => {
+  const held: Link = { name: 'br0', kind: 'bridge', mtu: 1500, up: true, carrier: true }
+  const desired: DesiredState = {
+    links: [{ name: 'br0', kind: 'bridge', takeOver: true, mtu: 1420, up: true }],
+    sysctls: { 'net.ipv4.conf.br0.forwarding': '0' },
+  }
+  const planned = (present: Link) => plan(desired, { ...emptyState(), links: [present] }, owner).map(describeStep)
+  expect(planned(held)).toEqual([
+    'link set br0 alias vpn-gateway mtu 1420',
+    'sysctl set net.ipv4.conf.br0.forwarding=0',
+  ])
+  const after = run({ ...emptyState(), links: [held] }, plan(desired, { ...emptyState(), links: [held] }, owner))
+  expect(plan(desired, after, owner)).toEqual([])
+  for (const other of [
+    { ...held, alias: 'somebody' },
+    { ...held, kind: 'dummy' },
+  ]) {
+    expect(planned(other)).toEqual([])
+    expect(conflicts(desired, { ...emptyState(), links: [other] }, owner)).toHaveLength(1)
+  }
 })
 
 test('what is in the way until the filters stand goes right after them, whoever set it; nothing else of others does', () => {
