@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { parseAllDocuments, stringify } from 'yaml'
 import { strictProblems, type KubernetesObject } from '../src/strict.ts'
 import { tool } from '../src/tools.ts'
@@ -11,6 +11,9 @@ import { tool } from '../src/tools.ts'
 const deploy = fileURLToPath(new URL('../../../deploy', import.meta.url))
 let kustomize = ''
 let directory = ''
+
+// Each starts kustomize and the compiler.
+vi.setConfig({ testTimeout: 60_000 })
 
 beforeAll(async () => {
   kustomize = await tool('kustomize')
@@ -89,13 +92,25 @@ test('with own-tunnel-file a gateway pod sees one file of the Secret and nothing
   const [container] = (gateway as unknown as { spec: { template: { spec: { containers: Container[] } } } }).spec
     .template.spec.containers
   const mounts = container?.volumeMounts.filter(({ name }) => name === 'tunnels')
-  expect(mounts).toEqual([
-    { name: 'tunnels', mountPath: '/etc/wireguard/$(NAME).conf', subPathExpr: '$(NAME).conf', readOnly: true },
-  ])
+  const own = { name: 'tunnels', mountPath: '/etc/wireguard/own.conf', subPathExpr: '$(NAME).conf', readOnly: true }
+  expect(mounts).toEqual([own])
+  expect(container?.args.slice(-2)).toEqual(['--tunnel', own.mountPath])
+})
+
+test.each([
+  ['base', []],
+  ['overlays/single-gateway', []],
+  ['base', ['components/own-tunnel-file', 'components/monitoring']],
+])('deploy/%s with %j: no variable where Kubernetes puts no value for it', async (resource, components) => {
+  const text = JSON.stringify(await overlay(resource, components))
+  // Others than command, args, env and subPathExpr are taken literally (kubelet: ExpandContainerVolumeMounts).
+  expect(text.match(/"(mountPath|path|image|name|value)":"[^"]*\$\([^"]*"/g)).toBeNull()
+  expect(text).toContain('$(NAME)')
 })
 
 interface Container {
   image: string
+  args: string[]
   volumeMounts: { name: string }[]
 }
 
