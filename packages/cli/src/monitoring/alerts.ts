@@ -32,9 +32,10 @@ export function alertGroups(): AlertGroup[] {
 
 function traffic(): Alert[] {
   return [
-    alert('NoExit', 'critical', '1m', 'sum(vpn_gateway_tunnel_up) == 0', [
+    // A sum of nothing is nothing: gateways that are not there at all have to count as none.
+    alert('NoExit', 'critical', '1m', '(sum(vpn_gateway_tunnel_up) or vector(0)) == 0', [
       'No tunnel carries traffic: clients have no internet.',
-      'All gateways are without answers through their tunnels. Look at /v1/tunnel of one: probeFailures say how.',
+      'No gateway has answers through its tunnel, or none is there. Look at the pods, and at /v1/tunnel of one: probeFailures say how.',
     ]),
     alert('TunnelDown', 'warning', '5m', 'vpn_gateway_tunnel_up == 0 and vpn_gateway_draining == 0', [
       'The tunnel of {{ $labels.pod }} carries no traffic.',
@@ -57,10 +58,17 @@ function traffic(): Alert[] {
 
 function routers(): Alert[] {
   return [
-    alert('NoActiveRouter', 'critical', '30s', 'sum(vpn_gateway_vip_held) == 0', [
-      'No router has the virtual IP: clients have no internet.',
-      'Look at the routers: /readyz names what keeps each from being the active one.',
-    ]),
+    alert(
+      'NoActiveRouter',
+      'critical',
+      '30s',
+      // Routers that do not answer have no figures; a system without routers has no targets either.
+      '(sum(vpn_gateway_vip_held) or 0 * sum(up{component="router-agent"})) == 0',
+      [
+        'No router has the virtual IP: clients have no internet.',
+        'Look at the routers: /readyz names what keeps each from being the active one.',
+      ],
+    ),
     alert('TwoActiveRouters', 'critical', '30s', 'sum(vpn_gateway_vip_held) > 1', [
       'More than one router has the virtual IP.',
       'They do not hear each other on the router network: look at the node links and at what lies between the nodes.',
