@@ -220,8 +220,23 @@ test('routers may ping, are two, and never on one node', () => {
   expect(securityContext?.sysctls).toEqual([{ name: 'net.ipv4.ping_group_range', value: '0 0' }])
   expect(affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution).toHaveLength(1)
   expect(find('StatefulSet', 'router')).toMatchObject({ spec: { replicas: 2 } })
-  expect(find('PodDisruptionBudget', 'router')).toMatchObject({ spec: { maxUnavailable: 1 } })
 })
+
+test.each(['router', 'gateway'])(
+  'nodes are emptied of one ready %s at a time; one that is not ready holds up nobody',
+  (name) => {
+    expect(find('PodDisruptionBudget', name)).toMatchObject({
+      spec: { maxUnavailable: 1, unhealthyPodEvictionPolicy: 'AlwaysAllow' },
+    })
+  },
+)
+
+test.each(['gateway', 'router', 'node'] as const)(
+  'the %s agent runs on Linux, whatever taints it tolerates',
+  (kind) => {
+    expect(podOf(kind).nodeSelector).toEqual({ 'kubernetes.io/os': 'linux' })
+  },
+)
 
 test('a changed system file changes every pod template', () => {
   const digests = (text: string) => renderStream(deploymentFrom(text)).match(/system-file-sha256: \w+/g) ?? []

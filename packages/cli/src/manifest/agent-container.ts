@@ -72,12 +72,19 @@ export function agentPod(
   volumes: IVolume[] = [],
 ): Pick<
   IPodSpec,
-  'serviceAccountName' | 'automountServiceAccountToken' | 'enableServiceLinks' | 'securityContext' | 'volumes'
+  | 'serviceAccountName'
+  | 'automountServiceAccountToken'
+  | 'enableServiceLinks'
+  | 'nodeSelector'
+  | 'securityContext'
+  | 'volumes'
 > {
   return {
     serviceAccountName: `${kind}-agent`,
     automountServiceAccountToken: false,
     enableServiceLinks: false,
+    // The node agent tolerates every taint, also the one that keeps pods off Windows.
+    nodeSelector: { 'kubernetes.io/os': 'linux' },
     securityContext: { seccompProfile: { type: 'RuntimeDefault' } },
     volumes: [
       { name: 'system', configMap: { name: configMapName } },
