@@ -124,6 +124,42 @@ test('names as long as clouds give them leave every column on the screen', async
   )
 })
 
+test('line breaks and escape sequences in what agents say do not reach the terminal', async () => {
+  const status = {
+    ...answers.gateway['/v1/status'],
+    reasons: ['first\nsecond \u001b[2J\u009b1m third'],
+    state: 'unready',
+  }
+  const { output } = await run(['status', ...(await asked({ '/v1/status': status }))])
+  expect(output).toMatch(/^ {2}gateway-0: first second {1,2}\[2J 1m third$/m)
+})
+
+test('answers of another shape are shown as far as they go', async () => {
+  const odd = [null, 7, 'x', [], [null], {}, [[]], [{}], { bridge: null }]
+  const shapes = odd.map((value) =>
+    Object.fromEntries(
+      ['state', 'reasons', 'tunnel', 'address', 'vrrp', 'ipvsSync', 'daemons', 'networks', 'underlay', 'peers'].map(
+        (key) => [key, value],
+      ),
+    ),
+  )
+  const routes = (['gateway', 'router', 'node'] as const).flatMap((kind) =>
+    shapes.map((shape, index) => ({
+      '/v1/status': { agent: `${kind}-agent`, ...shape, ...(kind === 'router' ? { vrrp: { holdsVip: true } } : {}) },
+      ...Object.fromEntries(
+        ['tunnel', 'ipvs', 'vrrp'].map((name) => [
+          `/v1/${name}`,
+          { services: odd[index], peers: odd[index], vip: odd[index] },
+        ]),
+      ),
+    })),
+  )
+  const { output, exitCode } = await run(['status', ...(await asked(...routes))])
+  expect(exitCode).toBe(1)
+  expect(output).toMatch(/^0 of 9 exits up · active: 127.* · 9 nodes|^0 of 9 exits up · active: .*…$/m)
+  expect(output).not.toMatch(/undefined|NaN|\[object/)
+})
+
 test('where all are ready nothing is wrong, and the exit code is 0', async () => {
   const { output, exitCode } = await run(['status', ...(await asked(answers.gateway, answers.router))])
   expect([exitCode, output.includes('PROBLEMS')]).toEqual([0, false])

@@ -1,4 +1,4 @@
-/** The agents' answers on one screen of 80 columns. Pure. */
+/** The agents' answers on one screen of 80 columns; what an agent of another version does not say is a dash. Pure. */
 import type { AgentAnswer } from './agents.ts'
 
 type Answer = Record<string, unknown> | undefined
@@ -41,15 +41,14 @@ export function statusScreen(answers: readonly AgentAnswer[], problems: readonly
   ]
   return sections
     .filter((lines) => lines.length > 0)
-    .map((lines) => lines.map((line) => cut(line)).join('\n'))
+    .map((lines) => lines.map((line) => cut(oneLine(line))).join('\n'))
     .join('\n\n')
 }
 
 function gatewayRow(answer: AgentAnswer): string[] {
   const { status, details } = answer
-  const tunnel = details['tunnel'] as Answer
-  const peers = (tunnel?.['peers'] ?? []) as { handshakeAgeSeconds?: number }[]
-  const ages = peers.flatMap(({ handshakeAgeSeconds: age }) => (age === undefined ? [] : [age]))
+  const tunnel = member(details, 'tunnel')
+  const ages = list(tunnel, 'peers').flatMap(({ handshakeAgeSeconds: age }) => (typeof age === 'number' ? [age] : []))
   return [
     nameOf(answer),
     text(status, 'tunnel') ?? '-',
@@ -61,9 +60,9 @@ function gatewayRow(answer: AgentAnswer): string[] {
 
 function routerRow(answer: AgentAnswer): string[] {
   const { status, details } = answer
-  const vrrp = status?.['vrrp'] as Answer
-  const sync = status?.['ipvsSync'] as Answer
-  const vip = text(details['vrrp'] as Answer, 'vip') ?? '-'
+  const vrrp = member(status, 'vrrp')
+  const sync = member(status, 'ipvsSync')
+  const vip = text(member(details, 'vrrp'), 'vip') ?? '-'
   const directions = [flag(sync, 'sender') ? 'sends' : '', flag(sync, 'receiver') ? 'receives' : ''].filter(Boolean)
   return [
     nameOf(answer),
@@ -76,15 +75,8 @@ function routerRow(answer: AgentAnswer): string[] {
 }
 
 function daemonState(status: Answer, name: string): string {
-  const daemons = (status?.['daemons'] ?? []) as { name?: string; state?: string }[]
-  return daemons.find((daemon) => daemon.name === name)?.state ?? '-'
-}
-
-interface Server {
-  address: string
-  weight: number
-  activeConnections: number
-  inactiveConnections: number
+  const daemon = list(status, 'daemons').find((each) => text(each, 'name') === name)
+  return text(daemon, 'state') ?? '-'
 }
 
 /**
@@ -94,8 +86,14 @@ interface Server {
 function flowRows(routers: readonly AgentAnswer[], gateways: readonly AgentAnswer[]): string[][] {
   const active = routers.find(({ status }) => flag(status, 'vrrp', 'holdsVip'))
   if (active === undefined) return []
-  const services = ((active.details['ipvs'] as Answer)?.['services'] ?? []) as { realServers?: Server[] }[]
-  const servers = services.flatMap(({ realServers = [] }) => realServers)
+  const services = list(member(active.details, 'ipvs'), 'services')
+  const servers = services.flatMap((service) =>
+    list(service, 'realServers').flatMap((server) => {
+      const address = text(server, 'address')
+      const count = (key: string) => (typeof server[key] === 'number' ? server[key] : 0)
+      return address === undefined ? [] : [{ address, count }]
+    }),
+  )
   const names = new Map(
     gateways.flatMap((answer) => {
       const address = text(answer.status, 'address')
@@ -105,48 +103,35 @@ function flowRows(routers: readonly AgentAnswer[], gateways: readonly AgentAnswe
   const addresses = [...new Set([...names.keys(), ...servers.map(({ address }) => address)])]
   return addresses.map((address) => {
     const of = servers.filter((server) => server.address === address)
-    const sum = (what: (server: Server) => number) => of.reduce((total, server) => total + what(server), 0)
+    const sum = (key: string) => String(of.reduce((total, { count }) => total + count(key), 0))
     return [
       names.get(address) ?? '-',
       address,
-      of.length === 0 ? 'none' : String(Math.max(...of.map(({ weight }) => weight))),
-      String(sum(({ activeConnections }) => activeConnections)),
-      String(sum(({ inactiveConnections }) => inactiveConnections)),
+      of.length === 0 ? 'none' : String(Math.max(...of.map(({ count }) => count('weight')))),
+      sum('activeConnections'),
+      sum('inactiveConnections'),
     ]
   })
 }
 
-interface LinkAnswer {
-  name: string
-  state: string
-}
-
-interface NetworkAnswer {
-  bridge: LinkAnswer
-  vxlan: LinkAnswer
-  ports: number
-}
-
-function networksOf({ status }: AgentAnswer): NetworkAnswer[] {
-  return (status?.['networks'] ?? []) as NetworkAnswer[]
-}
-
-function linksOf(answer: AgentAnswer): LinkAnswer[] {
-  return networksOf(answer).flatMap(({ bridge, vxlan }) => [bridge, vxlan])
+function linksOf({ status }: AgentAnswer): { name: string; state: string }[] {
+  const links = list(status, 'networks').flatMap((network) => [member(network, 'bridge'), member(network, 'vxlan')])
+  return links.map((link) => ({ name: text(link, 'name') ?? '-', state: text(link, 'state') ?? '-' }))
 }
 
 function nodeRow(answer: AgentAnswer): string[] {
   const { status } = answer
-  const underlay = status?.['underlay'] as Answer
+  const underlay = member(status, 'underlay')
   const links = linksOf(answer)
-  const peers = status?.['peers'] as Answer
+  const peers = member(status, 'peers')
+  const ports = list(status, 'networks').map((network) => network['ports'])
   return [
     nameOf(answer),
-    underlay === undefined ? '-' : `${text(underlay, 'device')} ${text(underlay, 'address')}`,
+    `${text(underlay, 'device') ?? ''} ${text(underlay, 'address') ?? ''}`.trim() || '-',
     number(underlay, 'mtu'),
     links.length === 0 ? '-' : `${links.filter(({ state }) => state === 'up').length} of ${links.length} up`,
-    String(networksOf(answer).reduce((sum, { ports }) => sum + ports, 0)),
-    peers === undefined ? '-' : peers['source'] === 'multicast' ? 'group' : number(peers, 'count'),
+    String(ports.reduce<number>((sum, count) => sum + (typeof count === 'number' ? count : 0), 0)),
+    text(peers, 'source') === 'multicast' ? 'group' : number(peers, 'count'),
     stateOf(answer),
   ]
 }
@@ -157,6 +142,22 @@ function nameOf({ status, url }: AgentAnswer): string {
 
 function stateOf({ problem, status }: AgentAnswer): string {
   return problem === undefined ? (text(status, 'state') ?? '-') : 'no answer'
+}
+
+/** A mapping within the answer; undefined where there is something else. */
+function member(answer: Answer, key: string): Answer {
+  const value = answer?.[key]
+  return isMapping(value) ? value : undefined
+}
+
+/** Mappings of a list within the answer, whatever else is in it. */
+function list(answer: Answer, key: string): Record<string, unknown>[] {
+  const value = answer?.[key]
+  return Array.isArray(value) ? value.filter(isMapping) : []
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function text(answer: Answer, key: string): string | undefined {
@@ -175,7 +176,7 @@ function flag(answer: Answer, ...path: string[]): boolean {
 
 function reasons(status: Answer): string[] {
   const found = status?.['reasons']
-  return Array.isArray(found) ? found.map(String) : []
+  return Array.isArray(found) ? found.filter((each) => typeof each === 'string') : []
 }
 
 /** Columns as wide as their widest cell; names, which come first, are cut where the screen is narrower. None without rows. */
@@ -195,6 +196,11 @@ function table(head: string[], rows: readonly string[][]): string[] {
 
 const shortestName = 12
 const gap = '  '
+
+/** What agents say may hold what a program said to them: line breaks and what moves a terminal's cursor stay out. */
+function oneLine(said: string): string {
+  return said.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ')
+}
 
 function cut(line: string, width = screenWidth): string {
   return line.length > width ? `${line.slice(0, width - 1)}…` : line
