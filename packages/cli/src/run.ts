@@ -1,5 +1,5 @@
 /** Each command, from its arguments to what it prints. */
-import { readSystem } from '@vpn-gateway/config'
+import { readSystem, UserError } from '@vpn-gateway/config'
 import { parseArguments, type Request } from './arguments.ts'
 import { completion } from './completion.ts'
 import { deploymentOf } from './deployment-of.ts'
@@ -51,9 +51,20 @@ function answer(text: string, notices: string[] = []): Answer {
 }
 
 async function check({ file, clusterCidrs, tunnels, gateways }: RequestOf<'check'>): Promise<Answer> {
-  const read = await readSystem(file)
-  const deployment = deploymentOf(file, read, gateways)
-  if (tunnels !== undefined) await requireTunnels(tunnels, deployment.gateways)
+  const problems: string[] = []
+  const judged = async <T>(work: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      problems.push(...error.problems)
+      return undefined
+    }
+  }
+  const read = await judged(() => readSystem(file))
+  const deployment = read && (await judged(() => deploymentOf(file, read, gateways)))
+  if (tunnels !== undefined) await judged(() => requireTunnels(tunnels, deployment?.gateways))
+  if (read === undefined || problems.length > 0) throw new UserError(problems)
   return answer(
     `${file}: nothing is wrong\n\n${summary(read.system)}`,
     warnings(read.system, clusterCidrs).map((warning) => `warning: ${file}: ${warning}`),

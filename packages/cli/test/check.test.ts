@@ -57,6 +57,20 @@ test('everything that is wrong is said at once, the file and the field first', a
   expect(await problemsOf('render', file)).toHaveLength(2)
 })
 
+test('a wrong value hides neither a contradiction nor a wrong tunnel file', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'vpn-gateway-check-'))
+  const file = join(directory, 'system.yaml')
+  await writeFile(file, example.replace('vni: 51', 'vni: 50').replace('scheduler: wlc', 'scheduler: wlx'))
+  await writeFile(join(directory, 'gateway-0.conf'), '[Interface]\n')
+  const problems = await problemsOf('check', file, '--tunnels', directory)
+  expect(problems.slice(0, 2)).toEqual([
+    expect.stringContaining('router.scheduler: "wlx"'),
+    expect.stringContaining('routerNetwork.vxlan.vni: 50 is gatewayNetwork.vxlan.vni too'),
+  ])
+  expect(problems[2]).toContain('gateway-0.conf:1: [Interface]')
+  expect(problems.join()).not.toContain('missing in')
+})
+
 test('networks of the cluster that are outside the intranet are warned of', async () => {
   const { notices } = await run(['check', path, '--cluster-cidr', '10.96.0.0/12', '--cluster-cidr=172.20.0.0/16'])
   expect(notices).toEqual([

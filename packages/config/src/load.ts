@@ -1,6 +1,7 @@
 /** From text to a valid system, or to every problem at once. */
 import { isMap, isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml'
 import { checkSystem, type Problem } from './check.ts'
+import { contradictions } from './contradictions.ts'
 import { UserError } from './errors.ts'
 import { schemaProblems } from './schema-problems.ts'
 import { systemSchema, type System } from './schema.ts'
@@ -53,7 +54,12 @@ export function parseSystem(text: string, file: string): System {
     return fail([`has more than ${longestFile} bytes: expected the system file (YAML)`])
   const value = parseYaml(text, fail)
   const parsed = systemSchema.safeParse(value)
-  if (!parsed.success) return fail(schemaProblems(parsed.error, value).map(line))
+  if (!parsed.success) {
+    const misshapen = schemaProblems(parsed.error, value)
+    // A file of another kind has no room for more, and nothing to be contradicted.
+    const contradicted = misshapen.length < mostProblems ? contradictions(parsed.error, value) : []
+    return fail([...misshapen, ...contradicted].map(line))
+  }
   const problems = checkSystem(parsed.data)
   return problems.length > 0 ? fail(problems.map(line)) : parsed.data
 }

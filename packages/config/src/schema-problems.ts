@@ -79,7 +79,8 @@ function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function pathText(path: readonly PropertyKey[]): string {
+/** A path as a reader writes it: `forwards[1].port`. */
+export function pathText(path: readonly PropertyKey[]): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === 'number') return `${text}[${key}]`
     const name = String(key)
@@ -103,7 +104,7 @@ function unknownKey(key: string, parent: readonly PropertyKey[]): string {
 }
 
 /** Keys that the schema has at a path; what it wraps (default, optional, list) is looked through. */
-function knownKeys(path: readonly PropertyKey[]): string[] {
+export function knownKeys(path: readonly PropertyKey[]): string[] {
   let schema: unknown = systemSchema
   for (const key of path) schema = typeof key === 'number' ? elementOf(schema) : shapeOf(schema)?.[String(key)]
   return Object.keys(shapeOf(schema) ?? {})
