@@ -134,6 +134,22 @@ const needs: Record<string, (words: string[], namespace: string | undefined) => 
     expect(await typed(`${command.join(' ')} --agent http://127.0.0.1:1`)).toMatchObject({ exitCode: 1 })
   },
   'describe pod': async () => undefined,
+  'get pods': async () => undefined,
+  async 'get ippools.whereabouts.cni.cncf.io'() {
+    await needs['get crd']?.(['ippools.whereabouts.cni.cncf.io'], undefined)
+  },
+  async 'delete pod'([pod = '']) {
+    const [, name = '', ordinal = ''] = /^(.*)-(\d+)$/.exec(pod) ?? []
+    expect(named(await built('manifests'), 'statefulset', name)?.spec.replicas).toBeGreaterThan(Number(ordinal))
+  },
+  async 'taint node'([name, taint = '']) {
+    // Kubernetes knows this one taint by name; its effect is what has the pods go.
+    expect([name, taint.split('=')[0], taint.split(':')[1]]).toEqual([
+      'NODE',
+      'node.kubernetes.io/out-of-service',
+      'NoExecute',
+    ])
+  },
 }
 
 /** One command of kubectl: what it needs is there, and nothing but the cluster is what it lacks. */
