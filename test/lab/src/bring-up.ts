@@ -39,17 +39,29 @@ export interface BringUpOptions {
   variant?: Variant
   /** Directory that `npm run images -- --unpack` wrote: agents run as containers of these images. */
   images?: string
-  /** System file; the one of `deploy/`, or the lab's own for `single`, unless said. */
+  /** System file; the variant's of `deploy/` unless said. */
   systemFile?: string
   /** Told of each step as it ends, with the milliseconds since the start. */
   onStep?: (step: string, elapsedMs: number) => void
 }
 
-const publishedSystemFile = (): string => join(repositoryRoot(), 'deploy/vpn-gateway.yaml')
+/** What is published of each variant: the system file, and the directory with the manifests that are rendered from it. */
+const published: Record<Variant, { systemFile: string; manifests: string }> = {
+  full: { systemFile: 'deploy/vpn-gateway.yaml', manifests: 'deploy/base' },
+  single: {
+    systemFile: 'deploy/overlays/single-gateway/vpn-gateway.yaml',
+    manifests: 'deploy/overlays/single-gateway',
+  },
+}
 
 /** The system file that a variant runs with. */
 export function defaultSystemFile(variant: Variant): string {
-  return variant === 'full' ? publishedSystemFile() : join(repositoryRoot(), 'test/lab/systems/single.yaml')
+  return join(repositoryRoot(), published[variant].systemFile)
+}
+
+/** Directory of the manifests that go with a system file; undefined where none are published. */
+function manifestsOf(variant: Variant, systemFile: string): string | undefined {
+  return systemFile === defaultSystemFile(variant) ? join(repositoryRoot(), published[variant].manifests) : undefined
 }
 
 /** Brings the lab up from nothing (what is left of an earlier one goes first) and resolves once every agent is ready. */
@@ -58,7 +70,8 @@ export async function bringUp(options: BringUpOptions = {}): Promise<Lab> {
   const started = performance.now()
   const step: Step = (text) => onStep?.(text, Math.round(performance.now() - started))
   const system = await loadSystem(systemFile)
-  const attachments = await attachmentsOf(systemFile === publishedSystemFile() ? 'published' : system)
+  const manifests = manifestsOf(variant, systemFile)
+  const attachments = await attachmentsOf(manifests ?? system)
   await meetRequirements(createRunner())
   await takeDown()
   const forwards = system.forwards.flatMap(({ protocol, port }) => (port === undefined ? [] : [{ protocol, port }]))
@@ -76,7 +89,7 @@ export async function bringUp(options: BringUpOptions = {}): Promise<Lab> {
   await context.save()
   // A copy, which faults may change.
   await mkdir(dirname(SYSTEM_FILE), { recursive: true })
-  await writeFile(SYSTEM_FILE, await systemText(systemFile))
+  await writeFile(SYSTEM_FILE, await systemText(systemFile, manifests))
   step('kernel modules and programs are there')
   try {
     return await build(context, system, step)
@@ -86,10 +99,10 @@ export async function bringUp(options: BringUpOptions = {}): Promise<Lab> {
   }
 }
 
-/** What the agents read: of the published system, the ConfigMap that goes with it. */
-async function systemText(systemFile: string): Promise<string> {
-  if (systemFile !== publishedSystemFile()) return readFile(systemFile, 'utf8')
-  const text = await readFile(join(repositoryRoot(), 'deploy/base/config-map.yaml'), 'utf8')
+/** What the agents read: of a published system, the ConfigMap that goes with it. */
+async function systemText(systemFile: string, manifests: string | undefined): Promise<string> {
+  if (manifests === undefined) return readFile(systemFile, 'utf8')
+  const text = await readFile(join(manifests, 'config-map.yaml'), 'utf8')
   const { data } = parse(text) as { data: Record<string, string> }
   return data[basename(systemFile)] ?? ''
 }

@@ -1,4 +1,6 @@
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { repositoryRoot } from '../src/paths.ts'
 import { pluginListOf } from '../src/pods/attachment.ts'
 import { attachmentsOf } from '../src/pods/attachments.ts'
 
@@ -73,8 +75,11 @@ describe('pluginListOf', () => {
 })
 
 describe('attachmentsOf', () => {
-  it('finds a plugin list for every kind of cable in what is published', async () => {
-    const attachments = await attachmentsOf('published')
-    expect(Object.keys(attachments).toSorted()).toEqual(['client', 'gateway', 'router', 'router-sync'])
+  it.each([
+    ['deploy/base', ['client', 'gateway', 'router', 'router-sync']],
+    ['deploy/overlays/single-gateway', ['client', 'gateway']],
+  ])('finds a plugin list for every kind of cable in %s', async (manifests, kinds) => {
+    const attachments = await attachmentsOf(join(repositoryRoot(), manifests))
+    expect(Object.keys(attachments).toSorted()).toEqual(kinds)
   })
 })
