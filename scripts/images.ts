@@ -4,7 +4,7 @@
  * Builds the agents' images and lists what is in them. The base is an image with Debian and Node; where it is neither here
  * nor to be had from a registry, it is made from the distribution's packages and the Node that runs this.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -33,7 +33,7 @@ const usage = `usage: npm run images [-- OPTION...] [gateway|router|node]...
 Builds the images (all three unless named) and writes dist/images/AGENT-agent.{cdx.json,licenses.txt}.
 
   --base IMAGE      image with Debian and Node to build on (default node:24.21.0-trixie-slim)
-  --builder NAME    buildah, podman or docker (default: the first of these that is installed)
+  --builder NAME    buildah, podman or docker (default: the first of these that works)
   --tag TAG         tag of the images (default: the version)
   --unpack DIR      write each image's root file system to DIR/AGENT/root, and how it is run to DIR/AGENT/image.json
   --newer           take today's versions of Debian's packages, not those in images/AGENT/packages.lock
@@ -41,12 +41,12 @@ Builds the images (all three unless named) and writes dist/images/AGENT-agent.{c
 
 const { values, positionals } = options()
 const builder = (values.builder as Builder | undefined) ?? findBuilder()
-if (builder === undefined) wrong(`none of ${builders.join(', ')} is installed: with Debian, apt-get install buildah`)
+if (builder === undefined) wrong(`none of ${builders.join(', ')} works here: with Debian, apt-get install buildah`)
 const version = (JSON.parse(read('package.json')) as { version: string }).version
 const tag = values.tag ?? version
 const chosen = positionals.length > 0 ? positionals : agents
 /** Files get the commit's time, so that the same commit gives the same layers. */
-const epoch = process.env['SOURCE_DATE_EPOCH'] ?? git('log', '-1', '--format=%ct')
+const epoch = process.env['SOURCE_DATE_EPOCH'] ?? git('log', '-1', '--format=%ct') ?? '0'
 
 run('bundling the agents', join(repository, 'node_modules/.bin/rolldown'), ['-c', 'rolldown.config.ts'])
 const base = baseOf(builder)
@@ -158,9 +158,12 @@ function read(path: string): string {
 }
 
 function revision(): string {
-  return `${git('rev-parse', 'HEAD')}${git('status', '--porcelain') === '' ? '' : '-changed'}`
+  const commit = git('rev-parse', 'HEAD')
+  return commit === undefined ? 'unknown' : `${commit}${git('status', '--porcelain') === '' ? '' : '-changed'}`
 }
 
-function git(...args: string[]): string {
-  return execFileSync('git', args, { cwd: repository, encoding: 'utf8' }).trim()
+/** What git says of this repository; undefined for one unpacked from an archive or owned by somebody else, and without git. */
+function git(...args: string[]): string | undefined {
+  const { status, stdout } = spawnSync('git', args, { cwd: repository, encoding: 'utf8' })
+  return status === 0 ? stdout.trim() : undefined
 }

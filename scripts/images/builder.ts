@@ -33,9 +33,9 @@ export function works(program: string, ...args: string[]): boolean {
   return spawnSync(program, args, { stdio: 'ignore', timeout: 300_000 }).status === 0
 }
 
-/** The first of the three that is installed. */
+/** The first of the three that can build here: docker's program is of no use where its daemon does not answer. */
 export function findBuilder(): Builder | undefined {
-  return builders.find((name) => works(name, '--version'))
+  return builders.find((name) => works(name, name === 'docker' ? 'version' : '--version'))
 }
 
 /** Whether the builder has an image, here or from a registry. */
@@ -87,15 +87,16 @@ export function inspectImage(builder: Builder, image: string): { config: ImageCo
 export function exportRoot(builder: Builder, image: string, directory: string): void {
   rmSync(directory, { recursive: true, force: true })
   mkdirSync(directory, { recursive: true })
+  // Without root, buildah mounts only inside its own user namespace. Files that kept their owners from there would be those
+  // of subordinate ids, which this process could neither look into nor remove.
+  const unshared = builder === 'buildah' && process.getuid?.() !== 0
   const script = {
-    // Without root, buildah mounts only inside its own user namespace.
     buildah: `c=$(buildah from --pull-never "$1"); trap 'buildah rm "$c" >/dev/null' EXIT
-m=$(buildah mount "$c") && tar -C "$m" -c . | tar -C "$2" -x`,
+m=$(buildah mount "$c") && tar -C "$m" -c . | tar -C "$2" -x${unshared ? ' --no-same-owner' : ''}`,
     podman: `c=$(podman create "$1"); trap 'podman rm "$c" >/dev/null' EXIT; podman export "$c" | tar -C "$2" -x`,
     docker: `c=$(docker create "$1"); trap 'docker rm "$c" >/dev/null' EXIT; docker export "$c" | tar -C "$2" -x`,
   }[builder]
   const shell = ['sh', '-euc', script, 'sh', image, directory]
-  const unshared = builder === 'buildah' && process.getuid?.() !== 0
   const [program, ...args] = unshared ? ['buildah', 'unshare', ...shell] : shell
   run(`unpacking ${image}`, program ?? '', args)
 }

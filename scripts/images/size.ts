@@ -7,6 +7,8 @@ export interface Added {
   bytes: number
   /** The largest among them, the largest first: files, and as a whole the directories of the agent itself. */
   largest: { path: string; bytes: number }[]
+  /** Every one of them, sorted. */
+  paths: string[]
 }
 
 /** Directory whose contents are one thing to whoever asks what is large. */
@@ -15,17 +17,23 @@ const whole = '/usr/lib/vpn-gateway'
 /** Compares two root file systems. */
 export function added(base: string, image: string): Added {
   const sizes = new Map<string, number>()
+  const paths: string[] = []
   const inodes = new Set<number>()
   for (const [path, { size, ino, mtimeMs }] of filesIn(image)) {
     if (inodes.has(ino)) continue
     inodes.add(ino)
     const before = lstatSync(join(base, path), { throwIfNoEntry: false })
     if (before?.isFile() && before.size === size && before.mtimeMs === mtimeMs) continue
+    paths.push(path)
     const name = path.startsWith(`${whole}/`) && dirname(path) !== whole ? `${whole}/${path.split('/')[4]}` : path
     sizes.set(name, (sizes.get(name) ?? 0) + size)
   }
   const largest = [...sizes].map(([path, bytes]) => ({ path, bytes })).toSorted((a, b) => b.bytes - a.bytes)
-  return { bytes: largest.reduce((sum, { bytes }) => sum + bytes, 0), largest: largest.slice(0, 5) }
+  return {
+    bytes: largest.reduce((sum, { bytes }) => sum + bytes, 0),
+    largest: largest.slice(0, 5),
+    paths: paths.sort(),
+  }
 }
 
 /** All regular files below a directory, each with its path from there. */
