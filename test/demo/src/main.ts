@@ -5,7 +5,8 @@ import { createInterface } from 'node:readline'
 import { PassThrough } from 'node:stream'
 import { UserError } from '@vpn-gateway/config'
 import { ensureBundles } from '@vpn-gateway/lab/machine/bundles.ts'
-import { bootMachine, type VirtualMachine } from '@vpn-gateway/lab/machine/vm.ts'
+import { ensurePackages } from '@vpn-gateway/lab/machine/packages.ts'
+import { bootMachine, requireArchitecture, type VirtualMachine } from '@vpn-gateway/lab/machine/vm.ts'
 import { help, parseDemoArguments, type DemoRequest } from './arguments.ts'
 import { requireWritable, writeJson } from './json-file.ts'
 import type { StoryResult, Message } from './message.ts'
@@ -43,6 +44,9 @@ async function main(args: readonly string[]): Promise<number> {
 async function prepare({ noKvm }: DemoRequest, screen: Screen): Promise<void> {
   const began = performance.now()
   const log = (text: string) => screen.show({ type: 'progress', text })
+  requireArchitecture()
+  // First of all, while nothing moves on the screen: sudo may have a question.
+  await ensurePackages('vm', log)
   log('building the programs')
   await ensureBundles(log)
   machine = await bootMachine({ log, ...(noKvm ? { accelerator: 'tcg' as const } : {}) })
@@ -101,17 +105,24 @@ async function keepLogs(screen: Screen): Promise<void> {
   screen.show({ type: 'line', text: `the logs of all agents are in ${logs}` })
 }
 
+let interrupted = false
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
+  ['SIGHUP', 129],
 ] as const) {
-  process.once(signal, () => void (machine?.shutdown() ?? Promise.resolve()).finally(() => process.exit(code)))
+  process.once(signal, () => {
+    interrupted = true
+    void (machine?.shutdown() ?? Promise.resolve()).finally(() => process.exit(code))
+  })
 }
 
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
-  if (error instanceof UserError) {
+  if (interrupted) {
+    // What broke off with the machine is no news.
+  } else if (error instanceof UserError) {
     for (const problem of error.problems) console.error(`demo: ${problem}`)
     process.exitCode = 2
   } else {

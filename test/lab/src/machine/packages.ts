@@ -31,8 +31,11 @@ const INSIDE = [
 /** What boots Debian's kernel over this machine's own files. */
 const BOOT = ['busybox-static', 'cpio', 'qemu-system-x86', 'xz-utils', 'zstd'] as const
 
-/** What builds images and makes their base, and the default seccomp profile of container runtimes. */
-const IMAGES = ['buildah', 'golang-github-containers-common', 'mmdebstrap'] as const
+/**
+ * What builds images and makes their base, and the default seccomp profile of container runtimes. The base is Debian's, whose
+ * keys Ubuntu does not have.
+ */
+const IMAGES = ['buildah', 'debian-archive-keyring', 'golang-github-containers-common', 'mmdebstrap'] as const
 
 /** What packages are for: a virtual machine, the lab on this machine's own kernel, or images. */
 export type Purpose = 'vm' | 'native' | 'images'
@@ -68,13 +71,16 @@ async function has(program: string): Promise<boolean> {
   return exitCode === 0
 }
 
-/** The words before apt-get: none as root, sudo where it works without a terminal or one is there; else undefined. */
+/** The words before apt-get: none as root, sudo where it asks nothing or a terminal to ask on is there; else undefined. */
 async function privilege(): Promise<string[] | undefined> {
   if (process.getuid?.() === 0) return []
   if (!(await has('sudo'))) return undefined
-  if (process.stdin.isTTY) return ['sudo']
   const { exitCode } = await execa('sudo', ['-n', 'true'], { reject: false, stdio: 'ignore' })
-  return exitCode === 0 ? ['sudo'] : undefined
+  if (exitCode === 0) return ['sudo']
+  if (!process.stdin.isTTY) return undefined
+  // Now, before anybody draws over the question.
+  const asked = await execa('sudo', ['--validate'], { reject: false, stdio: 'inherit' })
+  return asked.exitCode === 0 ? ['sudo'] : undefined
 }
 
 const POLICY = '/usr/sbin/policy-rc.d'
