@@ -11,6 +11,26 @@ beforeAll(async () => {
   return takeDown
 }, 600_000)
 
+/** What `--json` promises, in the order in which it is told. */
+const events = [
+  'spread',
+  'gateway-killed',
+  'gateway-returned',
+  'gateway-drained',
+  'router-cut',
+  'router-returned',
+  'ingress',
+]
+
+test('the figures are the promised ones, event by event', () => {
+  expect(Object.keys(story.result)).toEqual(['events', 'spread', 'ok'])
+  expect(story.result.events.map(({ event }) => event)).toEqual(events)
+  for (const { event: _, ...figures } of story.result.events) {
+    expect(Object.keys(figures)).toEqual(['flows', 'lost', 'longest_silence_ms', 'leaked_packets'])
+    expect(Object.values(figures).filter((value) => !Number.isFinite(value))).toEqual([])
+  }
+})
+
 describe('with flows running over three gateways', () => {
   test('they spread evenly over the exits', () => {
     expect(story.event('spread')).toMatchObject({ flows, lost: 0 })
