@@ -3,8 +3,10 @@
  * image lacks, or a privilege that a manifest lacks, shows here.
  */
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseIpvs } from '@vpn-gateway/kernel'
+import { createRunner, parseIpvs } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseDocument } from 'yaml'
 import {
@@ -16,6 +18,8 @@ import {
   type Lab,
   logPath,
   manifestOf,
+  type PodTemplate,
+  readPodTemplate,
   takeDown,
 } from '@vpn-gateway/lab'
 
@@ -31,6 +35,18 @@ afterAll(async () => {
   lab?.close()
   await takeDown()
 })
+
+const kinds = ['gateway', 'router', 'node'] as const
+/** A file of this repository, which the machine sees where it is. */
+const ours = (path: string): string => readFileSync(join(import.meta.dirname, '../..', path), 'utf8')
+/** What was written beside the root file system of an image. */
+function imageOf(kind: string) {
+  const text = readFileSync(join(process.env['VPN_GATEWAY_IMAGES'] ?? '', kind, 'image.json'), 'utf8')
+  return JSON.parse(text) as {
+    config: { StopSignal: NodeJS.Signals; Labels: Record<string, string> }
+    overBase: { bytes: number; paths: string[] }
+  }
+}
 
 /** Numbers of capabilities in linux/capability.h. */
 const numbers: Readonly<Record<string, number>> = { NET_ADMIN: 12, NET_RAW: 13, SYS_NICE: 23 }
@@ -51,15 +67,19 @@ function statusOf(name: string): Map<string, string> {
   return new Map(text.split('\n').map((line) => line.split(/:\s*/) as [string, string]))
 }
 
-/** Starts an agent again as the manifest has it, or without one of its capabilities. */
-async function startAgain(name: string, without?: string): Promise<void> {
-  if (lab.agents.pid(name) !== undefined) await lab.agents.kill(name)
-  await lab.agents.prepare(name, (template) => {
+/** Takes a capability out of a manifest's settings. */
+const without =
+  (capability: string) =>
+  (template: PodTemplate): PodTemplate => {
     const { capabilities } = template.container.securityContext
-    if (without !== undefined && capabilities)
-      capabilities.add = capabilities.add?.filter((each) => each !== without) ?? []
+    if (capabilities) capabilities.add = capabilities.add?.filter((each) => each !== capability) ?? []
     return template
-  })
+  }
+
+/** Starts an agent again as the manifest has it, or with other settings. */
+async function startAgain(name: string, change?: (template: PodTemplate) => PodTemplate): Promise<void> {
+  if (lab.agents.pid(name) !== undefined) await lab.agents.kill(name)
+  await lab.agents.prepare(name, change)
   lab.agents.start(name)
 }
 
@@ -87,11 +107,52 @@ done; true`
   expect(written.filter((path) => path !== '/dev' && !path.startsWith('/dev/'))).toEqual(['/run/vpn-gateway'])
 })
 
-test.each(['gateway', 'router', 'node'])('the image of the %s agent adds at most 40 MB to its base', (kind) => {
-  const text = readFileSync(join(process.env['VPN_GATEWAY_IMAGES'] ?? '', kind, 'image.json'), 'utf8')
-  const { overBase } = JSON.parse(text) as { overBase: { bytes: number } }
-  expect(overBase.bytes).toBeGreaterThan(5e6)
-  expect(overBase.bytes).toBeLessThanOrEqual(40e6)
+describe.each(kinds)('the image of the %s agent', (kind) => {
+  test('adds at most 40 MB to its base', () => {
+    const { bytes } = imageOf(kind).overBase
+    expect(bytes).toBeGreaterThan(5e6)
+    expect(bytes).toBeLessThanOrEqual(40e6)
+  })
+
+  test("adds no compiler, no source map, and of the package manager's state only the list that scanners read", () => {
+    const { paths } = imageOf(kind).overBase
+    expect(paths).toContain(`/usr/lib/vpn-gateway/${kind}-agent.mjs`)
+    expect(paths.filter((path) => path.startsWith('/var/') || path.endsWith('.deb'))).toEqual(['/var/lib/dpkg/status'])
+    expect(paths.filter((path) => /\/(gcc|cc|c\+\+|g\+\+|clang|tcc|as|ld|make|perl|npm)[-.\d]*$/.test(path))).toEqual(
+      [],
+    )
+    expect(paths.filter((path) => path.endsWith('.map'))).toEqual([])
+    expect(ours(`dist/${kind}-agent.mjs`)).not.toMatch(/sourceMappingURL=(?!\$)/)
+  })
+
+  test('says what it is', () => {
+    const { Labels } = imageOf(kind).config
+    const label = (name: string) => Labels[`org.opencontainers.image.${name}`]
+    expect(label('title')).toBe(`vpn-gateway ${kind}-agent`)
+    expect(label('licenses')).toBe('Apache-2.0')
+    expect(label('version')).toBe('lab')
+    expect(label('revision')).toMatch(/^([\da-f]{40}(-changed)?|unknown)$/)
+    expect(label('base.name')).toMatch(/node/)
+  })
+
+  test('has a bill of materials, and a list of licences, of all that is in it', () => {
+    const bill = JSON.parse(ours(`dist/images/${kind}-agent.cdx.json`)) as {
+      bomFormat: string
+      components: { purl: string; version: string }[]
+    }
+    expect(bill.bomFormat).toBe('CycloneDX')
+    const purls = bill.components.map(({ purl }) => purl)
+    expect(new Set(purls).size).toBe(purls.length)
+    const names = new Set(purls.map((purl) => purl.split('@')[0]))
+    const asked = ours(`images/${kind}/packages`).trim().split('\n')
+    expect(asked.filter((name) => !names.has(`pkg:deb/debian/${name}`))).toEqual([])
+    const bundled = JSON.parse(ours(`dist/${kind}-agent.packages.json`)) as { name: string; version: string }[]
+    for (const { name, version } of bundled) expect(purls).toContain(`pkg:npm/${name.replace('@', '%40')}@${version}`)
+    expect(bundled.map(({ name }) => name)).toEqual(expect.arrayContaining(['execa', 'fastify', 'pino', 'zod']))
+    const licences = ours(`dist/images/${kind}-agent.licenses.txt`).trim().split('\n')
+    expect(licences.map((line) => line.split('\t')[2])).toEqual(bill.components.map(({ version }) => version))
+    expect(licences.filter((line) => (line.split('\t')[3] ?? '') === '')).toEqual([])
+  })
 })
 
 test('flows leave through every exit', async () => {
@@ -166,13 +227,32 @@ test('a changed system file is taken over in place: no daemon of a router ends',
 }, 200_000)
 
 describe('each capability beyond NET_ADMIN is needed', () => {
+  const host = createRunner()
+
+  /** How the node agent is to run where the system file has it load modules, one of which nobody here has loaded. */
+  async function loadingModules(): Promise<{ template: PodTemplate; text: string }> {
+    const directory = await mkdtemp(join(tmpdir(), 'vpn-gateway-modules-'))
+    try {
+      const [file, manifests] = [join(directory, 'vpn-gateway.yaml'), join(directory, 'manifests')]
+      const system = parseDocument(ours('deploy/vpn-gateway.yaml'))
+      system.setIn(['node', 'loadModules'], true)
+      system.setIn(['router', 'scheduler'], 'sh')
+      await writeFile(file, String(system))
+      const program = join(import.meta.dirname, '../../dist/vpn-gateway.mjs')
+      await host.run({ argv: [process.execPath, program, 'render', file, '--output', manifests], timeoutMs: 60_000 })
+      return { template: await readPodTemplate(manifests, 'node'), text: String(system) }
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  }
+
   /** Whether it goes wrong without it, and well with it. */
   const proofs: Record<string, () => Promise<boolean>> = {
     'router NET_RAW': async () => {
       await startAgain('router-1')
       await lab.agents.awaitReady('router-1')
       const said = listen('router-1')
-      await startAgain('router-1', 'NET_RAW')
+      await startAgain('router-1', without('NET_RAW'))
       await awaitCondition(
         'keepalived to say that it has no raw socket, and the agent that it lacks keepalived',
         async () => {
@@ -193,9 +273,35 @@ describe('each capability beyond NET_ADMIN is needed', () => {
       await startAgain('router-1')
       await lab.agents.awaitReady('router-1')
       const withIt = await realTime()
-      await startAgain('router-1', 'SYS_NICE')
+      await startAgain('router-1', without('SYS_NICE'))
       await lab.agents.awaitReady('router-1')
       return withIt && !(await realTime())
+    },
+    'node SYS_MODULE': async () => {
+      const { template, text } = await loadingModules()
+      const ownFile = '/run/vpn-gateway/own.yaml'
+      const start = async (missing: string) => {
+        await host.run({ argv: ['modprobe', '-r', 'ip_vs_sh'] })
+        await startAgain('node-2', () => {
+          const changed = without(missing)(structuredClone(template))
+          changed.container.args = changed.container.args.map((each) => (each.endsWith('.yaml') ? ownFile : each))
+          return changed
+        })
+      }
+      await lab.exec('node-2', inContainer('node-2', ['sh', '-c', `cat >${ownFile}`]), { stdin: text })
+      await start('SYS_MODULE')
+      const problem = await awaitCondition(
+        'the agent to say that it may not',
+        async () =>
+          (await lab.agents.readiness('node-2')).reasons.find((each) => each.startsWith('loading kernel modules')),
+        { timeoutMs: 60_000 },
+      )
+      await start('nothing')
+      await lab.agents.awaitReady('node-2')
+      const loaded = /^ip_vs_sh /m.test(await host.run({ argv: ['lsmod'] }))
+      await startAgain('node-2')
+      await lab.agents.awaitReady('node-2')
+      return loaded && /ip_vs_sh.*not permitted/.test(problem)
     },
   }
 
@@ -203,8 +309,8 @@ describe('each capability beyond NET_ADMIN is needed', () => {
 
   test('there is a proof for each that a manifest has', async () => {
     const found: string[] = []
-    for (const kind of ['node', 'gateway', 'router'] as const) {
-      const { container } = await manifestOf(lab, kind)
+    for (const kind of kinds) {
+      const { container } = kind === 'node' ? (await loadingModules()).template : await manifestOf(lab, kind)
       const more = (container.securityContext.capabilities?.add ?? []).filter((each) => each !== 'NET_ADMIN')
       found.push(...more.map((each) => `${kind} ${each}`))
     }
@@ -213,7 +319,7 @@ describe('each capability beyond NET_ADMIN is needed', () => {
 
   test.each(['gateway-0', 'router-1', 'node-1'])('without NET_ADMIN %s ends and says why', async (name) => {
     const said = listen(name)
-    await startAgain(name, 'NET_ADMIN')
+    await startAgain(name, without('NET_ADMIN'))
     await awaitCondition(`${name} to end`, () => (lab.agents.pid(name) === undefined ? true : undefined), {
       timeoutMs: 60_000,
     })
@@ -224,8 +330,7 @@ describe('each capability beyond NET_ADMIN is needed', () => {
 })
 
 test('told to end, an agent hears it through tini and ends in order', async () => {
-  const image = readFileSync(join(process.env['VPN_GATEWAY_IMAGES'] ?? '', 'gateway/image.json'), 'utf8')
-  const { config } = JSON.parse(image) as { config: { StopSignal: NodeJS.Signals } }
+  const { config } = imageOf('gateway')
   const said = listen('gateway-1')
   await lab.agents.stop('gateway-1', { signal: config.StopSignal })
   expect(said()).toContain('"msg":"stopping"')

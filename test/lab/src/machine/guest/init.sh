@@ -23,7 +23,10 @@ read -r uptime _ </proc/uptime && echo "$uptime" >/root/run/machine/clock-0
 # The kernel itself calls modprobe, which looks here; a tmpfs hides modules that the host has for kernels of its own.
 mkdir -p /root/lib/modules
 mount -t tmpfs modules /root/lib/modules
-ln -s "$(cat /root/run/machine/modules-path)" "/root/lib/modules/$(uname -r)"
+# Not a link: a container that is shown /lib/modules sees nothing of where it would lead to.
+modules=/root/lib/modules/$(uname -r)
+mkdir "$modules"
+mount -o bind "/root$(cat /root/run/machine/modules-path)" "$modules"
 
 mkdir -p /dev/pts /dev/shm
 mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
