@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRunner, parseIpvs } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseDocument } from 'yaml'
+import { parse, parseDocument } from 'yaml'
 import {
   awaitCondition,
   bringUp,
@@ -35,6 +35,12 @@ afterAll(async () => {
   lab?.close()
   await takeDown()
 })
+
+/** The parts of a pod's specification that a component adds to. */
+interface PodSpec {
+  volumes: PodTemplate['volumes']
+  containers: Pick<PodTemplate['container'], 'volumeMounts'>[]
+}
 
 const kinds = ['gateway', 'router', 'node'] as const
 /** A file of this repository, which the machine sees where it is. */
@@ -327,6 +333,25 @@ describe('each capability beyond NET_ADMIN is needed', () => {
     await startAgain(name)
     await lab.agents.awaitReady(name)
   })
+})
+
+test('with the component wireguard-go, a gateway of the image carries its tunnel in userspace', async () => {
+  const component = parse(ours('deploy/components/wireguard-go/kustomization.yaml')) as { patches: [{ patch: string }] }
+  const { spec: added } = (parse(component.patches[0].patch) as { spec: { template: { spec: PodSpec } } }).spec.template
+  await lab.agents.kill('gateway-2')
+  await lab.exec('gateway-2', ['ip', 'link', 'del', 'wg0'])
+  // This kernel has WireGuard: an earlier tunnel in userspace is what an agent goes on with all the same.
+  await lab.exec('gateway-2', ['ip', 'tuntap', 'add', 'dev', 'wg0', 'mode', 'tun'])
+  await startAgain('gateway-2', (template) => {
+    template.volumes.push(...added.volumes)
+    template.container.volumeMounts.push(...(added.containers[0]?.volumeMounts ?? []))
+    return template
+  })
+  await lab.agents.awaitReady('gateway-2')
+  const { body } = await lab.request('gateway-2', { port: 9801, path: '/v1/tunnel' })
+  expect(JSON.parse(body)).toMatchObject({ state: 'up', implementation: 'userspace' })
+  const inbound = await lab.inbound('provider-2')
+  expect(inbound.seenBy).toBe(inbound.gateway)
 })
 
 test('told to end, an agent hears it through tini and ends in order', async () => {

@@ -52,6 +52,7 @@ test('every kustomization below deploy/ is one of those that are tested here', a
     'base/kustomization.yaml',
     'components/monitoring/kustomization.yaml',
     'components/own-tunnel-file/kustomization.yaml',
+    'components/wireguard-go/kustomization.yaml',
     'overlays/single-gateway/kustomization.yaml',
   ])
 })
@@ -88,9 +89,7 @@ test.each(['base', 'overlays/single-gateway'])('monitoring joins %s', async (nam
 test('with own-tunnel-file a gateway pod sees one file of the Secret and nothing else of it', async () => {
   const objects = await overlay('base', ['components/own-tunnel-file'])
   expect(await strictProblems(objects)).toEqual([])
-  const gateway = objects.find(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name === 'gateway')
-  const [container] = (gateway as unknown as { spec: { template: { spec: { containers: Container[] } } } }).spec
-    .template.spec.containers
+  const [container] = gatewayPod(objects).containers
   const mounts = container?.volumeMounts.filter(({ name }) => name === 'tunnels')
   const own = { name: 'tunnels', mountPath: '/etc/wireguard/own.conf', subPathExpr: '$(NAME).conf', readOnly: true }
   expect(mounts).toEqual([own])
@@ -108,10 +107,40 @@ test.each([
   expect(text).toContain('$(NAME)')
 })
 
-interface Container {
-  image: string
-  args: string[]
-  volumeMounts: { name: string }[]
+test.each(['base', 'overlays/single-gateway'])(
+  'with wireguard-go, gateway pods of %s have a tun device',
+  async (name) => {
+    const [plain, objects] = [await overlay(name, []), await overlay(name, ['components/wireguard-go'])]
+    expect(await strictProblems(objects)).toEqual([])
+    const [before, pod] = [gatewayPod(plain), gatewayPod(objects)]
+    const mounts = before.containers[0]?.volumeMounts
+    expect(pod.volumes.toSorted(byName)).toEqual(
+      [
+        ...before.volumes,
+        { name: 'tun', hostPath: { path: '/dev/net/tun', type: 'CharDevice' } },
+        { name: 'wireguard', emptyDir: { sizeLimit: '1Mi' } },
+      ].toSorted(byName),
+    )
+    expect(pod.containers[0]?.volumeMounts.toSorted(byName)).toEqual(
+      [
+        ...(mounts ?? []),
+        { name: 'tun', mountPath: '/dev/net/tun' },
+        { name: 'wireguard', mountPath: '/run/wireguard' },
+      ].toSorted(byName),
+    )
+  },
+)
+
+interface PodSpec {
+  containers: { image: string; args: string[]; volumeMounts: { name: string }[] }[]
+  volumes: { name: string }[]
+}
+
+const byName = (a: { name: string }, b: { name: string }): number => a.name.localeCompare(b.name)
+
+function gatewayPod(objects: KubernetesObject[]): PodSpec {
+  const gateway = objects.find(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name === 'gateway')
+  return (gateway as unknown as { spec: { template: { spec: PodSpec } } }).spec.template.spec
 }
 
 test('images come from a registry by a kustomization of the operator', async () => {

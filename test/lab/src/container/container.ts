@@ -48,9 +48,15 @@ export async function prepareContainer(
   // As the kubelet does.
   for (const { hostPath } of template.volumes)
     if (hostPath?.type === 'DirectoryOrCreate') await mkdir(hostPath.path, { recursive: true })
+  // What the lab itself puts and reads there is in the agent's run directory, also without an image.
+  const emptyDirectory = (volume: string): string =>
+    volume === 'run' ? runDirectory(name) : join(directory, 'empty', volume)
+  for (const volume of template.volumes) {
+    if (volume.emptyDir !== undefined) await mkdir(emptyDirectory(volume.name), { recursive: true })
+  }
   const sources = Object.fromEntries(
     template.volumes.map((volume): [string, string] => {
-      if (volume.emptyDir !== undefined) return [volume.name, runDirectory(name)]
+      if (volume.emptyDir !== undefined) return [volume.name, emptyDirectory(volume.name)]
       if (volume.configMap !== undefined) return [volume.name, dirname(systemFile)]
       if (volume.secret !== undefined) return [volume.name, join(directory, 'tunnels')]
       if (volume.hostPath !== undefined) return [volume.name, volume.hostPath.path]
