@@ -5,8 +5,7 @@
  * nor to be had from a registry, it is made from the distribution's packages and the Node that runs this.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findBase } from './images/base.ts'
@@ -24,6 +23,7 @@ import {
 import type { NpmPackage } from './images/bundled.ts'
 import { repository, wrong } from './images/fail.ts'
 import { type Contents, debianPackages, licenseList, sbom } from './images/inventory.ts'
+import { scratchDirectory } from './images/scratch.ts'
 import { type Added, added, sizeTable } from './images/size.ts'
 
 const agents = ['gateway', 'router', 'node']
@@ -50,15 +50,11 @@ const epoch = process.env['SOURCE_DATE_EPOCH'] ?? git('log', '-1', '--format=%ct
 
 run('bundling the agents', join(repository, 'node_modules/.bin/rolldown'), ['-c', 'rolldown.config.ts'])
 const base = baseOf(builder)
-const scratch = mkdtempSync(join(tmpdir(), 'vpn-gateway-images-'))
-try {
-  const baseRoot = join(scratch, 'base')
-  exportRoot(builder, base, baseRoot)
-  const built = chosen.map((agent) => buildAgent(builder, agent, baseRoot))
-  console.log(`made from ${base} with ${builder}\n\n${sizeTable(built)}`)
-} finally {
-  rmSync(scratch, { recursive: true, force: true })
-}
+const scratch = scratchDirectory()
+const baseRoot = join(scratch, 'base')
+exportRoot(builder, base, baseRoot)
+const built = chosen.map((agent) => buildAgent(builder, agent))
+console.log(`made from ${base} with ${builder}\n\n${sizeTable(built)}`)
 
 function baseOf(with_: Builder): string {
   const named = values.base
@@ -68,7 +64,7 @@ function baseOf(with_: Builder): string {
   return named
 }
 
-function buildAgent(with_: Builder, agent: string, baseRoot: string): { image: string } & Added {
+function buildAgent(with_: Builder, agent: string): { image: string } & Added {
   const image = `vpn-gateway/${agent}-agent:${tag}`
   const newer = values.newer === true || values.lock === true
   build(with_, image, {
