@@ -1,35 +1,68 @@
 /** A running system on one screen: by agents' answers, and by real HTTP servers that give them. */
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { VirtualService } from '@vpn-gateway/kernel'
 import { expect, onTestFinished, test } from 'vitest'
+import type { GatewayStatus } from '../../gateway-agent/src/status.ts'
+import type { NodeStatus } from '../../node-agent/src/status.ts'
 import { run } from '../src/run.ts'
+
+/** What every agent says of itself. */
+interface Common {
+  agent: string
+  name: string
+  state: string
+  reasons: string[]
+}
+
+/** What a router says, whose agent has no type for it: the test below looks for the words. */
+interface RouterOverview {
+  vrrp: { state: string; holdsVip: boolean }
+  ipvsSync: { sender: boolean; receiver: boolean }
+  daemons: { name: string; state: string }[]
+  systemFile: { used: boolean; problems: string[] }
+}
+
+/** Some of it, at any depth. */
+type Partly<T> = T extends readonly (infer Item)[]
+  ? Partly<Item>[]
+  : T extends object
+    ? { [Key in keyof T]?: Partly<T[Key]> }
+    : T
+
+/** Part of an answer, in the agent's own words: one that it renames is an error of types here. */
+const said = <Answer extends object>(answer: Partly<Answer>): object => answer
 
 const answers = {
   gateway: {
-    '/v1/status': {
+    '/v1/status': said<Common & ReturnType<GatewayStatus['summary']>>({
       agent: 'gateway-agent',
       name: 'gateway-0',
       state: 'ready',
       reasons: [],
       tunnel: 'up',
       address: '192.168.50.248',
-    },
-    '/v1/tunnel': { exitAddress: '203.0.113.21', peers: [{ handshakeAgeSeconds: 34 }] },
+    }),
+    '/v1/tunnel': said<Awaited<ReturnType<GatewayStatus['tunnel']>>>({
+      exitAddress: '203.0.113.21',
+      peers: [{ handshakeAgeSeconds: 34 }],
+    }),
   },
   dead: {
-    '/v1/status': {
+    '/v1/status': said<Common & ReturnType<GatewayStatus['summary']>>({
       agent: 'gateway-agent',
       name: 'gateway-1',
       state: 'unready',
       reasons: [`the tunnel carries nothing: ${'a long reason '.repeat(9)}`],
       tunnel: 'down',
       address: '192.168.50.249',
-    },
+    }),
     '/v1/tunnel': { peers: [] },
   },
   router: {
-    '/v1/status': {
+    '/v1/status': said<Common & RouterOverview>({
       agent: 'router-agent',
       name: 'router-0',
       state: 'ready',
@@ -40,9 +73,9 @@ const answers = {
         { name: 'keepalived', state: 'running' },
         { name: 'conntrackd', state: 'waiting' },
       ],
-    },
+    }),
     '/v1/vrrp': { vip: '192.168.50.240' },
-    '/v1/ipvs': {
+    '/v1/ipvs': said<{ services: Partly<VirtualService>[] }>({
       services: [
         { realServers: [{ address: '192.168.50.248', weight: 100, activeConnections: 12, inactiveConnections: 3 }] },
         {
@@ -52,10 +85,10 @@ const answers = {
           ],
         },
       ],
-    },
+    }),
   },
   node: {
-    '/v1/status': {
+    '/v1/status': said<Common & Awaited<ReturnType<NodeStatus['summary']>>>({
       agent: 'node-agent',
       name: 'node-1',
       state: 'ready',
@@ -66,7 +99,7 @@ const answers = {
         { bridge: { name: 'vpn-gateway', state: 'up' }, vxlan: { name: 'vpn-gateway-x', state: 'up' }, ports: 3 },
         { bridge: { name: 'vpn-router', state: 'up' }, vxlan: { name: 'vpn-router-x', state: 'absent' }, ports: 1 },
       ],
-    },
+    }),
   },
 }
 
@@ -163,6 +196,44 @@ test('answers of another shape are shown as far as they go', async () => {
 test('where all are ready nothing is wrong, and the exit code is 0', async () => {
   const { output, exitCode } = await run(['status', ...(await asked(answers.gateway, answers.router))])
   expect([exitCode, output.includes('PROBLEMS')]).toEqual([0, false])
+})
+
+test('a system file that was refused, and what a node does to the networks, are among the problems', async () => {
+  const router = {
+    ...answers.router['/v1/status'],
+    ...said<RouterOverview>({
+      systemFile: { used: false, problems: ['router.virtualRouterId: needs a new pod'] },
+    }),
+  }
+  const node = {
+    ...answers.node['/v1/status'],
+    ...said<Awaited<ReturnType<NodeStatus['summary']>>>({
+      findings: [
+        { finding: 'link-manager', text: 'NetworkManager manages vpn-gateway' },
+        { finding: 'checksum-offload', text: 'slower, nothing else' },
+      ],
+    }),
+  }
+  const { output } = await run(['status', ...(await asked({ '/v1/status': router }, { '/v1/status': node }))])
+  expect(output).toContain('  router-0: system file not used: router.virtualRouterId: needs a new pod\n')
+  expect(output).toContain('  node-1: NetworkManager manages vpn-gateway\n')
+  expect(output).not.toContain('slower')
+})
+
+test('a router says what is read of it here by these names', async () => {
+  const source = await readFile(new URL('../../router-agent/src/status.ts', import.meta.url), 'utf8')
+  const words = [
+    'vrrp: { state:',
+    'holdsVip:',
+    'ipvsSync: sync',
+    'daemons:',
+    'systemFile: {',
+    'problems:',
+    'services:',
+    'realServers:',
+    'vip:',
+  ]
+  expect(words.filter((word) => !source.includes(word))).toEqual([])
 })
 
 test('--json has every answer as it was given', async () => {

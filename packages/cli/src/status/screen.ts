@@ -22,14 +22,23 @@ export function statusScreen(answers: readonly AgentAnswer[], problems: readonly
     ...problems,
     ...answers.flatMap((answer) =>
       answer.problem === undefined
-        ? reasons(answer.status).map((reason) => `${nameOf(answer)}: ${reason}`)
+        ? texts(answer.status, 'reasons').map((reason) => `${nameOf(answer)}: ${reason}`)
         : [`${nameOf(answer)}: ${answer.problem}`],
     ),
-    ...nodes.flatMap((node) =>
-      linksOf(node)
+    ...routers.flatMap((router) =>
+      texts(member(router.status, 'systemFile'), 'problems').map(
+        (problem) => `${nameOf(router)}: system file not used: ${problem}`,
+      ),
+    ),
+    ...nodes.flatMap((node) => [
+      ...linksOf(node)
         .filter(({ state }) => state !== 'up')
         .map(({ name, state }) => `${nameOf(node)}: link ${name}: ${state}`),
-    ),
+      ...list(node.status, 'findings')
+        // A NIC that lacks it is slower, and nothing is wrong.
+        .filter((each) => text(each, 'finding') !== 'checksum-offload')
+        .map((each) => `${nameOf(node)}: ${text(each, 'text') ?? '-'}`),
+    ]),
   ]
   const sections = [
     [head.join(' · ')],
@@ -174,8 +183,8 @@ function flag(answer: Answer, ...path: string[]): boolean {
   return path.reduce<unknown>((value, key) => (value as Answer)?.[key], answer) === true
 }
 
-function reasons(status: Answer): string[] {
-  const found = status?.['reasons']
+function texts(answer: Answer, key: string): string[] {
+  const found = answer?.[key]
   return Array.isArray(found) ? found.filter((each) => typeof each === 'string') : []
 }
 
