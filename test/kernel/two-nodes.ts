@@ -95,13 +95,16 @@ export async function ask(number: NodeNumber, path: string): Promise<{ status: n
   return { status: Number(head.split(' ')[1]), body: body.join('\r\n\r\n') }
 }
 
+/** Milliseconds, a little less than a test has: emulated on a busy machine, an agent's start alone may take a minute. */
+const patience = 110_000
+
 /** Asks again until the answer holds; every try is a process of its own, which is pause enough. */
 export async function until<T>(what: string, check: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + 60_000
+  const deadline = Date.now() + patience
   for (;;) {
     const result = await check().catch(() => undefined)
     if (result !== undefined) return result
-    if (Date.now() > deadline) throw new Error(`not within 60 s: ${what}`)
+    if (Date.now() > deadline) throw new Error(`not within ${patience / 1000} s: ${what}`)
   }
 }
 
