@@ -134,6 +134,7 @@ const needs: Record<string, (words: string[], namespace: string | undefined) => 
     expect(await typed(`${command.join(' ')} --agent http://127.0.0.1:1`)).toMatchObject({ exitCode: 1 })
   },
   'describe pod': async () => undefined,
+  version: async () => undefined,
   'get pods': async () => undefined,
   async 'get ippools.whereabouts.cni.cncf.io'() {
     await needs['get crd']?.(['ippools.whereabouts.cni.cncf.io'], undefined)
