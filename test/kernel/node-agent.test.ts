@@ -162,7 +162,9 @@ describe('in service', () => {
     monitor.kill('SIGKILL')
     await once(monitor, 'close')
     running.delete(monitor)
-    const ours = seen.split('\n').filter((line) => line.includes('vpn-'))
+    // A timer that shows as over may still have to tell of the port (timers fire up to half a second late): the pod's, which
+    // was plugged in last. It is none of the agent's links.
+    const ours = seen.split('\n').filter((line) => line.includes('vpn-') && !/^\d+: pod0@/.test(line))
     expect(ours.join('\n')).toBe('')
   })
 
