@@ -8,7 +8,6 @@ import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TunnelPeer } from './tunnel-file.ts'
-import type { Endpoint } from './tunnel-value.ts'
 
 /** Addresses of a host name, in the resolver's order; rejects with the resolver's error. */
 type Lookup = (host: string) => Promise<string[]>
@@ -53,16 +52,15 @@ const lookupAll: Lookup = async (host) => (await systemLookup(host, { all: true 
 /** Follows the endpoints of the tunnel's peers; keeps the last good address where a name cannot be resolved. */
 export function createEndpoints(options: EndpointsOptions): Endpoints {
   const lookup = options.lookup ?? lookupAll
-  /** Address in use of a peer at a host name: the file may name another one later, or another file have the same key. */
+  /** Address in use by host name: providers give one key to many servers, and a server another key. */
   const addresses = new Map<string, string>()
-  const place = (publicKey: string, { host }: Endpoint) => `${publicKey} ${host}`
   /** Addresses that a name was last said to have, best first. */
   const answered = new Map<string, string[]>()
   const tried = new Set<string>()
   const failures = new Map<string, string>()
-  for (const { publicKey, endpoint } of named()) {
+  for (const { publicKey, endpoint } of options.peers()) {
     const held = options.known?.get(publicKey)
-    if (held !== undefined) addresses.set(place(publicKey, endpoint), hostOf(held))
+    if (endpoint !== undefined && held !== undefined) addresses.set(endpoint.host, hostOf(held))
   }
   let wait: number = backoff[0]
   let next = 0
@@ -74,7 +72,7 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
     const result = new Map<string, string>()
     for (const { publicKey, endpoint } of options.peers()) {
       if (endpoint === undefined) continue
-      const address = isIP(endpoint.host) !== 0 ? endpoint.host : addresses.get(place(publicKey, endpoint))
+      const address = isIP(endpoint.host) !== 0 ? endpoint.host : addresses.get(endpoint.host)
       if (address !== undefined) result.set(publicKey, joinEndpoint(address, endpoint.port))
     }
     return result
@@ -82,16 +80,17 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
 
   async function refresh(): Promise<boolean> {
     const before = [...current()].join(' ')
-    for (const { publicKey, endpoint } of named()) await lookUp(publicKey, endpoint)
+    for (const host of named()) await lookUp(host)
     return [...current()].join(' ') !== before
   }
 
-  function named(): { publicKey: string; endpoint: Endpoint }[] {
-    return options
-      .peers()
-      .flatMap(({ publicKey, endpoint }) =>
-        endpoint === undefined || isIP(endpoint.host) !== 0 ? [] : [{ publicKey, endpoint }],
-      )
+  /** Host names in use, each once. */
+  function named(): Set<string> {
+    return new Set(
+      options
+        .peers()
+        .flatMap(({ endpoint }) => (endpoint === undefined || isIP(endpoint.host) !== 0 ? [] : [endpoint.host])),
+    )
   }
 
   /** IPv6 only where there is nothing else: most pods have no way to it, and every try costs seconds. */
@@ -101,21 +100,20 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
     return four.length > 0 ? four : all
   }
 
-  async function lookUp(publicKey: string, endpoint: Endpoint): Promise<void> {
-    const at = place(publicKey, endpoint)
-    const held = addresses.get(at)
+  async function lookUp(host: string): Promise<void> {
+    const held = addresses.get(host)
     try {
-      const answers = await lookup(endpoint.host)
+      const answers = await lookup(host)
       const chosen = choose(answers, held)
       if (chosen === undefined) throw new Error('no address')
-      if (chosen !== held) options.log.info({ host: endpoint.host, address: chosen }, 'endpoint resolved')
-      answered.set(endpoint.host, answers)
-      addresses.set(at, chosen)
-      failures.delete(at)
+      if (chosen !== held) options.log.info({ host, address: chosen }, 'endpoint resolved')
+      answered.set(host, answers)
+      addresses.set(host, chosen)
+      failures.delete(host)
     } catch (error) {
-      const reason = `resolving endpoint ${endpoint.host}: ${reasonOf(error)}`
-      if (failures.get(at) !== reason) options.log.warn({ host: endpoint.host }, reason)
-      failures.set(at, reason)
+      const reason = `resolving endpoint ${host}: ${reasonOf(error)}`
+      if (failures.get(host) !== reason) options.log.warn({ host }, reason)
+      failures.set(host, reason)
     }
   }
 
@@ -165,15 +163,15 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
       void asked.then((found) => found && !stopped && options.onChange())
       return false
     },
-    alternatives: () => Math.max(0, ...named().map(({ endpoint }) => candidates(endpoint.host).length - 1)),
+    alternatives: () => Math.max(0, ...[...named()].map((host) => candidates(host).length - 1)),
     advance() {
       let moved = false
-      for (const { publicKey, endpoint } of named()) {
-        const held = addresses.get(place(publicKey, endpoint))
+      for (const host of named()) {
+        const held = addresses.get(host)
         if (held !== undefined) tried.add(held)
-        const untried = candidates(endpoint.host).find((address) => !tried.has(address))
+        const untried = candidates(host).find((address) => !tried.has(address))
         if (untried === undefined) continue
-        addresses.set(place(publicKey, endpoint), untried)
+        addresses.set(host, untried)
         moved = true
       }
       if (!moved) tried.clear()
@@ -181,12 +179,9 @@ export function createEndpoints(options: EndpointsOptions): Endpoints {
     },
     forgetTried: () => tried.clear(),
     problems: () =>
-      named()
-        .filter(({ publicKey }) => !current().has(publicKey))
-        .map(
-          ({ publicKey, endpoint }) =>
-            failures.get(place(publicKey, endpoint)) ?? `resolving endpoint ${endpoint.host}`,
-        ),
+      [...named()]
+        .filter((host) => !addresses.has(host))
+        .map((host) => failures.get(host) ?? `resolving endpoint ${host}`),
   }
 }
 

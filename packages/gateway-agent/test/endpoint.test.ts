@@ -147,3 +147,16 @@ test('another host name for the same key, as in the next file, has no address of
   await former
   expect(endpoints.current().get('peer')).toBe('192.0.2.9:51820')
 })
+
+test('a server that gets another key is where it was', async () => {
+  let publicKey = 'peer'
+  const endpoints = createEndpoints({
+    peers: () => [{ ...peer('vpn.example'), publicKey }],
+    onChange: () => {},
+    log: silent,
+    lookup: () => Promise.reject(failure('EAI_AGAIN')),
+    known: new Map([['peer', '192.0.2.7:51820']]),
+  })
+  publicKey = 'another'
+  expect([...endpoints.current()]).toEqual([['another', '192.0.2.7:51820']])
+})
