@@ -64,10 +64,19 @@ export function createConntrackdDaemon({
 
   async function stats(): Promise<ConntrackdStats | undefined> {
     try {
-      return parseConntrackdStats(await runner.run({ argv: ['conntrackd', '-C', config, '-s'], timeoutMs: 2000 }))
+      const text = await runner.run({ argv: ['conntrackd', '-C', config, '-s'], timeoutMs: 2000 })
+      const read = parseConntrackdStats(text)
+      // A packet that passes a standby, as one does while clients turn to another router, makes its flow known again.
+      if (last !== undefined && last !== 'MASTER' && read.cached > 0) void empty()
+      return read
     } catch {
       return undefined
     }
+  }
+
+  function empty(): Promise<void> {
+    telling = telling.then(() => (last === 'MASTER' ? undefined : tell(emptyCache)))
+    return telling
   }
 
   /** One after the other: emptied after it was filled, an active router's cache would have nothing to tell who joins. */
@@ -122,8 +131,10 @@ export function createConntrackdDaemon({
  */
 export function wordsFor(state: VrrpState): string[][] {
   if (state === 'MASTER') return [['-R'], ['-B']]
-  return [['-f', 'internal'], ...(state === 'BACKUP' ? [['-n']] : [])]
+  return [emptyCache, ...(state === 'BACKUP' ? [['-n']] : [])]
 }
+
+const emptyCache = ['-f', 'internal']
 
 /** `[Mon Nov 23 00:02:56 2026] (pid=13569) [notice] initialization completed`. */
 export function parseConntrackdLine(line: string): LogLine | undefined {
