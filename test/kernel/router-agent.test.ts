@@ -332,6 +332,8 @@ describe('one router', () => {
     )
     expect(await show('/v1/conntrack')).toMatchObject({ problems: [], kernel: { stats: { drop: 0 } } })
     expect((await ask('/livez')).status).toBe(200)
+    // Seconds: of TCP, of TCP that ends, of UDP.
+    expect(await shell(router, 'ipvsadm -Ln --timeout')).toContain('7440 120 300')
   })
 
   test('ICMP errors reach the flow that they belong to, both ways', async () => {

@@ -35,6 +35,8 @@ function globals({ name, system, syncLink, paths }: Router): string {
     # would stop and start them at each change of state, and may wait for the kernel's answer for ever. A message leaves
     # when it is full, or after two seconds: a short one (some five flows) keeps the other router up to date.
     lvs_sync_daemon ${syncLink} id ${system.router.virtualRouterId} maxlen ${syncMessageBytes}
+    # A TCP flow in which nobody speaks is known for 2 h 4 min, as RFC 5382 wants it; IPVS' own default is 15 minutes.
+    lvs_timeouts tcp 7440
 }`
 }
 
