@@ -74,7 +74,7 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
     yields: () => yields.reason() !== undefined,
     tell: (state) => conntrackd.enter(state),
     async refill(needed) {
-      const flows = await refillConntrack({ runner }, needed)
+      const flows = await refillConntrack({ runner, path: router.paths.refill }, needed)
       if (flows > 0) log.info({ flows }, 'connection tracking knows all flows that IPVS does')
     },
     onChange: () => reconciler.trigger('role'),

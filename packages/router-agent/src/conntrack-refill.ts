@@ -4,6 +4,7 @@
  * may be lost. IPVS' own sync tells of no deletions. The client's next packet would bring an entry back, but in a
  * download only the server speaks: without an entry its packets are refused, and the client waits for ever.
  */
+import { rm, writeFile } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
 import { readIpvsConnections, type IpvsConnection, type Runner } from '@vpn-gateway/kernel'
 
@@ -12,29 +13,36 @@ const batch = 2000
 
 export interface RefillOptions {
   runner: Runner
+  /** File for the entries: conntrack(8) opens its standard input by name, which cannot be done to a socket. */
+  path: string
   read?: () => AsyncIterable<IpvsConnection>
 }
 
 /** Adds what is missing while `needed` says so; the number of flows that it looked after. Entries that are there stay as they are. */
 export async function refillConntrack(
-  { runner, read = readIpvsConnections }: RefillOptions,
+  { runner, path, read = readIpvsConnections }: RefillOptions,
   needed: () => boolean,
 ): Promise<number> {
   let lines: string[] = []
   let count = 0
   const flush = async () => {
-    await runner.run({ argv: ['conntrack', '--load-file', '-'], stdin: lines.join('') })
+    await writeFile(path, lines.join(''), { mode: 0o600 })
+    await runner.run({ argv: ['conntrack', '--load-file', path] })
     count += lines.length
     lines = []
   }
-  for await (const connection of read()) {
-    if (!needed()) return count
-    const line = entryOf(connection)
-    if (line !== undefined) lines.push(line)
-    if (lines.length === batch) await flush()
+  try {
+    for await (const connection of read()) {
+      if (!needed()) return count
+      const line = entryOf(connection)
+      if (line !== undefined) lines.push(line)
+      if (lines.length === batch) await flush()
+    }
+    if (lines.length > 0) await flush()
+    return count
+  } finally {
+    await rm(path, { force: true })
   }
-  if (lines.length > 0) await flush()
-  return count
 }
 
 /**

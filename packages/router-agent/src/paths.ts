@@ -22,6 +22,8 @@ export interface Paths {
     lock: string
     log: string
   }
+  /** Entries that a router which takes over adds to connection tracking. */
+  refill: string
 }
 
 export function pathsIn(runDir: string): Paths {
@@ -47,5 +49,6 @@ export function pathsIn(runDir: string): Paths {
       lock: at('conntrackd.lock'),
       log: at('conntrackd.log'),
     },
+    refill: at('conntrack.entries'),
   }
 }

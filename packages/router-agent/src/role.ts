@@ -46,6 +46,7 @@ export function createRole(options: RoleOptions): Role {
   /** What the worth file holds, or is about to; undefined when it could not be written. */
   let wanted: number | undefined
   let writing = Promise.resolve()
+  let filling = Promise.resolve()
   const timers: NodeJS.Timeout[] = []
 
   function weigh(): void {
@@ -73,10 +74,13 @@ export function createRole(options: RoleOptions): Role {
     }
   }
 
+  /** One at a time, for all use the same file. */
   function fill(): void {
-    refill(() => active).catch((error: unknown) =>
-      log.warn({ error: String(error) }, 'telling connection tracking of the flows that IPVS knows failed'),
-    )
+    filling = filling
+      .then(() => refill(() => active))
+      .catch((error: unknown) =>
+        log.warn({ error: String(error) }, 'telling connection tracking of the flows that IPVS knows failed'),
+      )
   }
 
   function clear(): void {
