@@ -1,6 +1,7 @@
 import { defineConfig } from 'rolldown'
 import type { RolldownOptions } from 'rolldown'
 import { bundledPackages } from './scripts/images/bundled.ts'
+import { unhurriedBuiltins } from './scripts/images/builtin.ts'
 
 const programs = {
   'gateway-agent': 'packages/gateway-agent/src/main.ts',
@@ -25,7 +26,7 @@ export default defineConfig(
     input: { [name]: input },
     platform: 'node',
     // What goes into images.
-    plugins: name.endsWith('-agent') || name === 'vpn-gateway' ? [bundledPackages()] : [],
+    plugins: name.endsWith('-agent') || name === 'vpn-gateway' ? [unhurriedBuiltins(), bundledPackages()] : [],
     output: { dir: 'dist', format: 'esm', entryFileNames: '[name].mjs', minify: { mangle: { keepNames: true } } },
   })),
 )

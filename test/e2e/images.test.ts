@@ -161,6 +161,17 @@ describe.each(kinds)('the image of the %s agent', (kind) => {
   })
 })
 
+test.each(['gateway-0', 'router-0', 'node-1'] as const)(
+  '%s starts without loading what it does not use',
+  async (name) => {
+    const list = `data:text/javascript,process.on('exit', () => console.log(process.moduleLoadList.join()))`
+    const agent = `/usr/lib/vpn-gateway/${kindOf(name)}-agent.mjs`
+    const loaded = await inside(name, 'node', '--import', list, agent, '--version')
+    expect(loaded).toContain('NativeModule http,')
+    expect(loaded).not.toContain('undici')
+  },
+)
+
 test('flows leave through every exit', async () => {
   const flows = await lab.startFlows({ client: 'client-0', count: 30, intervalMs: 500 })
   try {
