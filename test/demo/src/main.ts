@@ -23,6 +23,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   if (request.json !== undefined) await requireWritable(request.json)
   const screen = createScreen(process.stdout)
+  let result: StoryResult = { events: [], spread: {}, ok: false }
   try {
     process.stdout.write(`vpn-gateway: chosen pods reach the internet through several VPN tunnels\n${picture}`)
     screen.show({
@@ -31,12 +32,13 @@ async function main(args: readonly string[]): Promise<number> {
       text: 'The distribution’s stock kernel over this machine’s own files; nothing here is changed.',
     })
     await prepare(request, screen)
-    const result = await tell(request, screen)
+    result = await tell(request, screen)
     if (!result.ok) await keepLogs(screen)
-    if (request.json !== undefined) await writeJson(request.json, result)
     return result.ok ? 0 : 1
   } finally {
     screen.end()
+    // Also of a demo that came to nothing: the file may still tell of the one before.
+    if (request.json !== undefined) await writeJson(request.json, result)
     await machine?.shutdown()
   }
 }
