@@ -1,6 +1,6 @@
 /** The program that builds images, whichever of the three is there. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { fail, repository } from './fail.ts'
 
 export const builders = ['buildah', 'podman', 'docker'] as const
@@ -99,4 +99,6 @@ m=$(buildah mount "$c") && tar -C "$m" -c . | tar -C "$2" -x${unshared ? ' --no-
   const shell = ['sh', '-euc', script, 'sh', image, directory]
   const [program, ...args] = unshared ? ['buildah', 'unshare', ...shell] : shell
   run(`unpacking ${image}`, program ?? '', args)
+  // The root of an image may be closed to its own owner, who then could not remove what is in it.
+  chmodSync(directory, 0o755)
 }
