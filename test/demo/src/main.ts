@@ -60,6 +60,7 @@ async function prepare({ noKvm }: DemoRequest, screen: Screen): Promise<void> {
 /** Runs the story inside and shows what it tells; what it says outside of the protocol is shown as it is. */
 async function tell({ story, flows, only }: DemoRequest, screen: Screen): Promise<StoryResult> {
   if (machine === undefined) throw new Error('no machine')
+  screen.show({ type: 'progress', text: 'starting inside' })
   const output = new PassThrough()
   let result: StoryResult | undefined
   const lines = createInterface({ input: output })
