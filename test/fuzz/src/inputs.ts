@@ -1,22 +1,6 @@
 /** Inputs that look like the real ones and are not: samples with damages, noise, and the same thing over and over. */
 import fc from 'fast-check'
-
-/** Numbers from 0 to 1 that follow from the seed alone. */
-type Draw = () => number
-
-/** Mulberry32: fast, and good enough to choose damages. */
-function drawer(seed: number): Draw {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
-const below = (draw: Draw, end: number): number => Math.floor(draw() * end)
-const pick = <T>(draw: Draw, items: readonly T[]): T => items[below(draw, items.length)] as T
+import { below, drawer, pick, type Draw } from './draw.ts'
 
 /** What parsers stumble over. */
 const words = [
