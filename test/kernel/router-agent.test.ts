@@ -465,6 +465,32 @@ describe('one router', () => {
     await flows.stop()
   })
 
+  test('the command line plans nothing beside an active router, and without its agent what is missing', async () => {
+    const planned = () =>
+      on(router)({
+        argv: [
+          process.execPath,
+          program('vpn-gateway'),
+          'plan',
+          '--agent=router',
+          '--name=router-0',
+          file('system.yaml'),
+        ],
+        timeoutMs: 100_000,
+      })
+    await until('a settled router', 30, async () =>
+      (await kernelState()).includes('reject with tcp reset') ? true : undefined,
+    )
+    expect(await planned()).toBe('nothing to change\n')
+    // With the agent away nobody puts it back.
+    agent.child.kill('SIGKILL')
+    await agent.ended
+    await shell(router, 'ip route del local default dev lo table 152')
+    expect(await planned()).toContain('~ route replace default table 152\n')
+    agent = startAgent()
+    await ready()
+  })
+
   test('a conntrackd that hangs is started anew and knows every flow again, none is lost', async () => {
     const flows = await open(6)
     for (const pid of await pidsOf('conntrackd')) process.kill(pid, 'SIGSTOP')
