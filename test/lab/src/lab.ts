@@ -6,6 +6,8 @@ import { createContext, readState } from './context.ts'
 import type { LabContext, LabState } from './context.ts'
 import { createFaults } from './faults/faults.ts'
 import type { Faults } from './faults/faults.ts'
+import { footprint } from './footprint.ts'
+import type { Footprint } from './footprint.ts'
 import { createAgents } from './pods/agent-control.ts'
 import type { Agents } from './pods/agent-control.ts'
 import type { HttpRequest, HttpResponse } from './pods/http.ts'
@@ -35,6 +37,8 @@ export interface Lab {
   changeSystem(change: (text: string) => string): Promise<void>
   startFlows(options: StartFlowsOptions): Promise<Flows>
   startCapture(): Promise<Capture>
+  /** What the pods, nodes and their processes hold now. */
+  footprint(): Promise<Footprint>
   /** Connects from the Internet host to a forwarded port of a provider's exit. */
   inbound(provider?: string): Promise<Inbound>
   /** Ends the shells that `request` uses; the lab stays up. */
@@ -64,6 +68,7 @@ export function createLab(context: LabContext): Lab {
     },
     startFlows,
     startCapture: () => startCapture(runner, topology),
+    footprint: () => footprint(context),
     inbound: (provider) => inbound(context, provider),
     close: () => context.close(),
   }

@@ -1,13 +1,16 @@
 /** What goes wrong in a cluster, on demand, each with its undo. All are safe to repeat. */
 import type { Agents } from '../pods/agent-control.ts'
 import { createPod, removePod } from '../pods/pod.ts'
+import { cutTable, removeTable } from './cut-table.ts'
+import { createKernelFaults, type KernelFaults } from './kernel-faults.ts'
+import { createNetworkFaults, type NetworkFaults } from './network-faults.ts'
 import { routerProcesses, routerProcessId, type RouterProcess } from './router-processes.ts'
 import { podNamed } from '../context.ts'
 import type { LabContext } from '../context.ts'
 import { runIn } from '../topology/namespace.ts'
 import type { Pod, PodKind } from '../topology/topology.ts'
 
-export interface Faults {
+export interface Faults extends NetworkFaults, KernelFaults {
   /**
    * The gateway's pod dies without a word: processes killed, links gone, addresses free. Resolves to when it could no
    * longer send a packet, by performance.now().
@@ -31,6 +34,9 @@ export interface Faults {
   healRouter(name: string): Promise<void>
   /** The same for one of a pod's interfaces, `net1` or `net2`. */
   cutInterface(pod: string, name: string): Promise<void>
+  /** The switch drops so many of a hundred frames, chosen at random, in each direction. */
+  loseFrames(pod: string, name: string, percent: number): Promise<void>
+  /** Ends a cut and a loss. */
   healInterface(pod: string, name: string): Promise<void>
 }
 
@@ -47,10 +53,10 @@ export function createFaults(context: LabContext, agents: Agents): Faults {
   }
   const portsOf = (pod: Pod): [string, string][] =>
     Object.entries(state.attached[pod.name] ?? {}).map(([name, { port }]) => [name, port])
-  const cut = async (pod: Pod, which: (name: string) => boolean): Promise<void> => {
+  const cut = async (pod: Pod, which: (name: string) => boolean, percent?: number): Promise<void> => {
     const ports = portsOf(pod).filter(([name]) => which(name))
     if (ports.length === 0) throw new Error(`${pod.name}: no such interface`)
-    await nft(pod, ports.map(([name, port]) => cutTable(tableName(pod, name), port)).join(''))
+    await nft(pod, ports.map(([name, port]) => cutTable(tableName(pod, name), port, percent)).join(''))
   }
   const heal = async (pod: Pod, which: (name: string) => boolean): Promise<void> => {
     const names = pod.interfaces.map(({ name }) => name).filter(which)
@@ -69,6 +75,8 @@ export function createFaults(context: LabContext, agents: Agents): Faults {
   }
 
   return {
+    ...createNetworkFaults(context),
+    ...createKernelFaults(context),
     killGateway: (name) => removePod(context, podOf(name, 'gateway')),
     reviveGateway: (name) => revive(podOf(name, 'gateway')),
     attachGateway: (name) => createPod(context, podOf(name, 'gateway')),
@@ -84,6 +92,7 @@ export function createFaults(context: LabContext, agents: Agents): Faults {
     cutRouter: (name) => cut(podOf(name, 'router'), () => true),
     healRouter: (name) => heal(podOf(name, 'router'), () => true),
     cutInterface: (pod, wanted) => cut(podNamed(topology, pod), (name) => name === wanted),
+    loseFrames: (pod, wanted, percent) => cut(podNamed(topology, pod), (name) => name === wanted, percent),
     healInterface: (pod, wanted) => heal(podNamed(topology, pod), (name) => name === wanted),
   }
 }
@@ -98,19 +107,3 @@ function signalUnlessEnded(pid: number, signal: NodeJS.Signals): void {
 }
 
 const tableName = (pod: Pod, name: string): string => `cut_${pod.name.replaceAll('-', '_')}_${name}`
-
-/** `add` before `delete` makes the deletion of a table that may not exist no error (nft(8)). */
-const removeTable = (name: string): string => `add table bridge ${name}\ndelete table bridge ${name}\n`
-
-/** Drops at the port itself, so that the bridge does not even learn from the frames. */
-const cutTable = (name: string, port: string): string => `${removeTable(name)}table bridge ${name} {
-  chain in {
-    type filter hook prerouting priority -350; policy accept;
-    iifname "${port}" drop
-  }
-  chain out {
-    type filter hook postrouting priority 350; policy accept;
-    oifname "${port}" drop
-  }
-}
-`

@@ -30,6 +30,7 @@ export async function bundlesAreStale(): Promise<boolean> {
     ...packages.map((name) => join('packages', name, 'src')),
     'test/lab/src',
     'test/demo/src',
+    'test/fuzz/src/draw.ts',
     'test/bench/src',
     'rolldown.config.ts',
     'pnpm-lock.yaml',

@@ -4,6 +4,7 @@ import type { LabContext } from '../context.ts'
 import { GivenUp, awaitCondition } from '../wait.ts'
 import { agentsOf } from './agents.ts'
 import type { AgentSpec } from './agents.ts'
+import { freshPlan } from './fresh-plan.ts'
 import { endProcess, logTail, processId, signalProcess, startProcess } from './process.ts'
 
 /** Agents by the name of their pod or node. */
@@ -27,6 +28,8 @@ export interface Agents {
   readiness(name: string): Promise<AgentReadiness>
   /** Waits for /readyz to answer 200; fails with its reasons and the log's end. */
   awaitReady(name: string, timeoutMs?: number): Promise<void>
+  /** What `vpn-gateway plan` would change in an agent's namespace, one line a step; empty where the kernel is as it should be. */
+  plan(name: string): Promise<string[]>
 }
 
 export interface AgentReadiness {
@@ -38,7 +41,8 @@ export interface AgentReadiness {
 const READY_TIMEOUT_MS = 180_000
 
 /** Makes the control of one lab's agents. */
-export function createAgents({ topology, state, request }: LabContext): Agents {
+export function createAgents(context: LabContext): Agents {
+  const { topology, state, request } = context
   const specs = new Map(agentsOf(topology, state.systemFile, state.images).map((spec) => [spec.name, spec]))
   const specOf = (name: string): AgentSpec => {
     const spec = specs.get(name)
@@ -93,6 +97,7 @@ export function createAgents({ topology, state, request }: LabContext): Agents {
         { timeoutMs },
       )
     },
+    plan: (name) => freshPlan(context, specOf(name)),
   }
   return agents
 }

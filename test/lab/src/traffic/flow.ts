@@ -33,8 +33,11 @@ export interface Flow {
 const shared = Buffer.alloc(2048)
 const LINE = Buffer.from('x\n')
 
+/** Where one flow goes, and how. */
+export type OneFlow = Pick<FlowOptions, 'protocol' | 'port' | 'intervalMs' | 'push'> & { host: string }
+
 /** Opens a flow; resolves with it after its first answer, or with a lost flow. `onLost` is told once if it ends later. */
-export function openFlow(options: FlowOptions, onLost: (flow: Flow) => void): Promise<Flow> {
+export function openFlow(options: OneFlow, onLost: (flow: Flow) => void): Promise<Flow> {
   return new Promise((resolve) => {
     const flow: Flow = {
       exits: [],
@@ -98,7 +101,7 @@ function countLines(data: Buffer, length: number): number {
 type Answered = (length: number, data: Buffer) => void
 type Lose = (error: string) => void
 
-function openTcp(flow: Flow, options: FlowOptions, answered: Answered, lose: Lose): void {
+function openTcp(flow: Flow, options: OneFlow, answered: Answered, lose: Lose): void {
   const { host, port, push = false, intervalMs } = options
   const socket = connect({
     host,
@@ -123,7 +126,7 @@ function openTcp(flow: Flow, options: FlowOptions, answered: Answered, lose: Los
   socket.on('close', () => lose('closed'))
 }
 
-function openUdp(flow: Flow, { host, port }: FlowOptions, answered: Answered, lose: Lose): void {
+function openUdp(flow: Flow, { host, port }: OneFlow, answered: Answered, lose: Lose): void {
   const socket = createSocket('udp4')
   let closed = false
   flow.close = () => {

@@ -5,7 +5,7 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openFlow } from './flow.ts'
-import type { Flow } from './flow.ts'
+import type { Flow, OneFlow } from './flow.ts'
 import { stalledAfterMs } from './report.ts'
 import type { FlowCommand, FlowEvent, FlowOptions, FlowReport, LostFlow } from './report.ts'
 
@@ -24,10 +24,17 @@ const options = JSON.parse(process.argv[2] ?? '{}') as FlowOptions
 const flows: (Flow | undefined)[] = Array.from({ length: options.count }, () => undefined)
 let losses: LostFlow[] = []
 let markedAt = performance.now()
+/** Brief flows that went well since the last mark. */
+let completed = 0
 
 const say = (event: FlowEvent): void => {
   process.stdout.write(`${JSON.stringify(event)}\n`)
 }
+
+const flowOptions = (index: number): OneFlow => ({
+  ...options,
+  host: options.hosts[index % options.hosts.length] ?? '',
+})
 
 const isOpen = (flow: Flow | undefined): flow is Flow => flow?.open === true
 
@@ -41,7 +48,7 @@ async function openMissing(): Promise<{ opened: number; failed: string[] }> {
     for (const index of next) {
       const turn = (turnAt += OPENING_EVERY_MS)
       await delay(Math.max(0, turn - performance.now()))
-      const flow = await openFlow(options, (lost) => {
+      const flow = await openFlow(flowOptions(index), (lost) => {
         losses.push({
           flow: index,
           exit: lost.exits.join('+'),
@@ -73,9 +80,28 @@ async function sendForever(): Promise<void> {
   }
 }
 
+/** Opens flows that end with their first answer, one after the other at an even pace, also while some get none. */
+async function connectForever(): Promise<void> {
+  for (let index = 0; ; index += 1) {
+    void connect(index)
+    await delay(options.intervalMs / options.count)
+  }
+}
+
+async function connect(index: number): Promise<void> {
+  const began = performance.now()
+  const flow = await openFlow(flowOptions(index), () => undefined)
+  const { open, error } = flow
+  flow.close()
+  if (began < markedAt) return
+  if (open) completed += 1
+  else losses.push({ flow: index % options.count, exit: '', error, afterMs: Math.round(performance.now() - markedAt) })
+}
+
 function mark(): void {
   markedAt = performance.now()
   losses = []
+  completed = 0
   for (const flow of flows) {
     if (flow === undefined) continue
     flow.longestSilence = 0
@@ -105,7 +131,7 @@ function report(): FlowReport {
     perExit,
     longestSilenceMs: Math.round(longest),
     stalled,
-    answers: flows.reduce((total, flow) => total + (flow?.answers ?? 0), 0),
+    answers: flows.reduce((total, flow) => total + (flow?.answers ?? 0), completed),
   }
 }
 
@@ -129,8 +155,13 @@ async function obey(command: FlowCommand): Promise<void> {
 async function main(): Promise<void> {
   // Whoever steered this is gone.
   process.stdout.on('error', () => process.exit(1))
-  void sendForever()
-  say({ event: 'ready', ...(await openMissing()) })
+  if (options.brief === true) {
+    void connectForever()
+    say({ event: 'ready', opened: 0, failed: [] })
+  } else {
+    void sendForever()
+    say({ event: 'ready', ...(await openMissing()) })
+  }
   mark()
   for await (const line of createInterface({ input: process.stdin })) await obey(JSON.parse(line) as FlowCommand)
   process.exit(0)

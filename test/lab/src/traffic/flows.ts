@@ -7,7 +7,7 @@ import { echoPort, internetAddress } from '../topology/addresses.ts'
 import type { FlowCommand, FlowEvent, FlowOptions, FlowReport } from './report.ts'
 
 export interface StartFlowsOptions {
-  /** Name of the client pod. */
+  /** Name of the client pod, or of another namespace. */
   client: string
   count: number
   /** Milliseconds between two lines of one flow. */
@@ -16,6 +16,10 @@ export interface StartFlowsOptions {
   protocol?: 'tcp' | 'udp'
   /** Only the server speaks, after the client's first line; TCP only. No unless said. */
   push?: boolean
+  /** Each flow ends with its first answer and another begins (`FlowOptions`); there is nothing to refill. No unless said. */
+  brief?: boolean
+  /** The other ends, taken in turn; the Internet host's echo unless said. */
+  to?: { hosts: readonly string[]; port: number }
 }
 
 /** A running flow program. */
@@ -35,9 +39,14 @@ export interface Flows {
 const replyTimeoutMs = (flows: number): number => 60_000 + 100 * flows
 
 /** Opens the flows and resolves once each had its first answer; rejects when one could not be opened. */
-export async function startFlows({ client, protocol = 'tcp', ...pace }: StartFlowsOptions): Promise<Flows> {
+export async function startFlows({
+  client,
+  protocol = 'tcp',
+  to = { hosts: [internetAddress], port: echoPort },
+  ...pace
+}: StartFlowsOptions): Promise<Flows> {
   const { count } = pace
-  const options: FlowOptions = { protocol, host: internetAddress, port: echoPort, ...pace }
+  const options: FlowOptions = { protocol, ...to, ...pace }
   const child = spawn(
     'ip',
     ['netns', 'exec', client, process.execPath, programPath('lab-flows'), JSON.stringify(options)],

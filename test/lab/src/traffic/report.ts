@@ -3,7 +3,8 @@
 /** What the flow program is told when it starts. */
 export interface FlowOptions {
   protocol: 'tcp' | 'udp'
-  host: string
+  /** Addresses of the other ends, which the flows take in turn. */
+  hosts: readonly string[]
   port: number
   /** Number of flows. */
   count: number
@@ -11,6 +12,11 @@ export interface FlowOptions {
   intervalMs: number
   /** Only the other end speaks after the first line, TCP only: the client's silence heals nothing on the way. */
   push?: boolean
+  /**
+   * Each flow ends with its first answer and another one begins in its turn, `count` of them in each interval. Answers are
+   * then connections that went well, and the lost ones those that did not; none counts that began before the last mark.
+   */
+  brief?: boolean
 }
 
 export type FlowCommand = { cmd: 'mark' } | { cmd: 'report' } | { cmd: 'refill' } | { cmd: 'stop' }
