@@ -1,6 +1,7 @@
 /** What stories wait for. */
 import { awaitCondition, type Lab } from '@vpn-gateway/lab'
 import { hexadecimal, parseIpvs } from '@vpn-gateway/kernel'
+import { parseDocument } from 'yaml'
 
 /** Address on the Internet that leaves through a gateway have. */
 export function exitOf(lab: Lab, gateway: string): string {
@@ -72,4 +73,32 @@ export async function awaitOut(lab: Lab, ...addresses: string[]): Promise<number
     { timeoutMs: 60_000, intervalMs: 20 },
   )
   return performance.now() - (Number(process.hrtime.bigint()) / 1e6 - uptime * 1000)
+}
+
+/** Names of the routers. */
+export const routersOf = (lab: Lab): string[] =>
+  lab.topology.pods.filter(({ kind }) => kind === 'router').map(({ name }) => name)
+/** Names of the gateways. */
+export const gatewaysOf = (lab: Lab): string[] =>
+  lab.topology.pods.filter(({ kind }) => kind === 'gateway').map(({ name }) => name)
+
+/** Both routers, by what they are now. */
+interface Pair {
+  active: string
+  standby: string
+}
+
+/** Waits for one router alone to hold the VIP. */
+export async function pairOf(lab: Lab, timeoutMs = 30_000): Promise<Pair> {
+  const active = await awaitCondition('one router to hold the VIP', () => lab.activeRouter(), { timeoutMs })
+  const standby = routersOf(lab).find((name) => name !== active)
+  if (standby === undefined) throw new Error('the lab has one router only')
+  return { active, standby }
+}
+
+/** The system file with another weight of one gateway. */
+export function withWeight(text: string, address: string, weight: number): string {
+  const document = parseDocument(text)
+  document.setIn(['gateway', 'weights', address], weight)
+  return document.toString()
 }

@@ -4,15 +4,22 @@
  * ready, so that the next one starts from the same place.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseDocument } from 'yaml'
 import { parseIpvs } from '@vpn-gateway/kernel'
-import { awaitCondition, sumReports, type FlowReport, type Flows, type Lab, type RouterProcess } from '@vpn-gateway/lab'
-import { addressOf, awaitOut, awaitSettled, awaitWeight, exitOf } from './awaiting.ts'
-import { chapter, clients, line, progress, seconds, type Stage } from './stage.ts'
+import { awaitCondition, sumReports, type FlowReport, type Flows, type RouterProcess } from '@vpn-gateway/lab'
+import {
+  addressOf,
+  awaitOut,
+  awaitSettled,
+  awaitWeight,
+  exitOf,
+  gatewaysOf,
+  pairOf,
+  routersOf,
+  withWeight,
+} from './awaiting.ts'
+import { chapter, clients, line, paceOf, progress, seconds, type Stage } from './stage.ts'
 import { tellStory } from './teller.ts'
 
-/** Milliseconds between two lines of one flow: a thousand flows are as many lines a second as two hundred. */
-const intervalMs = (flows: number): number => Math.max(1000, flows * 5)
 /** Seconds for what has no event of its own: three lines on every flow. */
 const observed = ({ intervalMs: between }: Stage): number => (3 * between) / 1000 + 1
 
@@ -21,24 +28,6 @@ interface Scenario {
   title: string
   text: string
   play(stage: Stage): Promise<void>
-}
-
-/** Both routers, by what they are now. */
-interface Pair {
-  active: string
-  standby: string
-}
-
-const routersOf = (lab: Lab): string[] =>
-  lab.topology.pods.filter(({ kind }) => kind === 'router').map(({ name }) => name)
-const gatewaysOf = (lab: Lab): string[] =>
-  lab.topology.pods.filter(({ kind }) => kind === 'gateway').map(({ name }) => name)
-
-async function pairOf(lab: Lab): Promise<Pair> {
-  const active = await awaitCondition('one router to hold the VIP', () => lab.activeRouter(), { timeoutMs: 30_000 })
-  const standby = routersOf(lab).find((name) => name !== active)
-  if (standby === undefined) throw new Error('the lab has one router only')
-  return { active, standby }
 }
 
 /** Waits for a router to take the VIP over from another; resolves to it. */
@@ -169,13 +158,6 @@ async function crowdUnnoticed(
     'no flow was lost, none changed its exit',
     lost === 0 && report.alive === crowd.flows && moved.length === 0,
   )
-}
-
-/** The system file with another weight of one gateway. */
-function withWeight(text: string, address: string, weight: number): string {
-  const document = parseDocument(text)
-  document.setIn(['gateway', 'weights', address], weight)
-  return document.toString()
 }
 
 const scenarios: readonly Scenario[] = [
@@ -597,7 +579,7 @@ const scenarios: readonly Scenario[] = [
   },
 ]
 
-await tellStory({ intervalMs, udpShare: 0.25 }, async (stage, only) => {
+await tellStory({ intervalMs: paceOf, udpShare: 0.25 }, async (stage, only) => {
   const chosen = scenarios.filter(({ name }) => only.length === 0 || only.some((text) => name.includes(text)))
   if (chosen.length === 0) {
     throw new Error(`--only ${only.join(' ')}: expected one of ${scenarios.map(({ name }) => name).join(', ')}`)

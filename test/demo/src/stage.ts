@@ -11,6 +11,9 @@ export const progress = (text: string) => tell({ type: 'progress', text })
 export const line = (text: string) => tell({ type: 'line', text })
 export const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(1)} s`
 
+/** Milliseconds between two lines of one flow: a thousand flows are as many lines a second as two hundred. */
+export const paceOf = (flows: number): number => Math.max(1000, flows * 5)
+
 export interface Stage {
   lab: Lab
   flows: Flows[]
