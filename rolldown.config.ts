@@ -14,6 +14,7 @@ const programs = {
   'lab-compare': 'test/compare/src/story.ts',
   'lab-demo': 'test/demo/src/story.ts',
   'lab-failover': 'test/demo/src/failover.ts',
+  'lab-chaos': 'test/demo/src/chaos/chaos.ts',
   bench: 'test/bench/src/inside.ts',
 }
 

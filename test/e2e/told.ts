@@ -13,7 +13,7 @@ export interface Told {
 }
 
 /** Runs one of the lab's stories to its end and prints what it tells. */
-export async function hear(story: 'demo' | 'failover', ...options: string[]): Promise<Told> {
+export async function hear(story: 'demo' | 'failover' | 'chaos', ...options: string[]): Promise<Told> {
   const program = join(import.meta.dirname, `../../dist/lab-${story}.mjs`)
   const telling = spawn(process.execPath, [program, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
   let text = ''

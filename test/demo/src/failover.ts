@@ -579,7 +579,7 @@ const scenarios: readonly Scenario[] = [
   },
 ]
 
-await tellStory({ intervalMs: paceOf, udpShare: 0.25 }, async (stage, only) => {
+await tellStory({ intervalMs: paceOf, udpShare: 0.25 }, async (stage, { only }) => {
   const chosen = scenarios.filter(({ name }) => only.length === 0 || only.some((text) => name.includes(text)))
   if (chosen.length === 0) {
     throw new Error(`--only ${only.join(' ')}: expected one of ${scenarios.map(({ name }) => name).join(', ')}`)

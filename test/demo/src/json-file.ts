@@ -1,11 +1,11 @@
-/** The file that `--json` names. */
+/** Files that the command line names, above all that of `--json`. */
 import { access, constants, open, rm, stat, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { UserError } from '@vpn-gateway/config'
 import type { StoryResult } from './message.ts'
 
-/** npm starts us at the repository's root; a path that the user typed is relative to where they typed it. */
-const targetOf = (path: string): string => resolve(process.env['INIT_CWD'] ?? '.', path)
+/** Absolute path of one that the user typed: relative to where they typed it, while npm starts us at the repository's root. */
+export const typedPath = (path: string): string => resolve(process.env['INIT_CWD'] ?? '.', path)
 
 function mistake(path: string, error: unknown): UserError {
   return new UserError(`--json: ${path}: ${error instanceof Error ? error.message : String(error)}`)
@@ -13,7 +13,7 @@ function mistake(path: string, error: unknown): UserError {
 
 /** Throws a `UserError` unless the file can be written; what is in it stays, and none is left where there was none. */
 export async function requireWritable(path: string): Promise<void> {
-  const target = targetOf(path)
+  const target = typedPath(path)
   const known = await stat(target).catch(() => undefined)
   try {
     // Opening a FIFO would wait for its reader.
@@ -27,7 +27,7 @@ export async function requireWritable(path: string): Promise<void> {
 
 /** Writes the figures; throws a `UserError` where that has become impossible. */
 export async function writeJson(path: string, result: StoryResult): Promise<void> {
-  await writeFile(targetOf(path), `${JSON.stringify(result, null, 2)}\n`).catch((error: unknown) => {
+  await writeFile(typedPath(path), `${JSON.stringify(result, null, 2)}\n`).catch((error: unknown) => {
     throw mistake(path, error)
   })
 }

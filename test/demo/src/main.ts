@@ -1,5 +1,6 @@
 /** `npm run demo` and its like: boots a machine, brings the system up in it, and tells a story with figures. */
-import { cp, rm } from 'node:fs/promises'
+import { randomInt } from 'node:crypto'
+import { copyFile, cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { PassThrough } from 'node:stream'
@@ -8,8 +9,9 @@ import { ensureBundles } from '@vpn-gateway/lab/machine/bundles.ts'
 import { ensurePackages } from '@vpn-gateway/lab/machine/packages.ts'
 import { bootMachine, requireArchitecture, type VirtualMachine } from '@vpn-gateway/lab/machine/vm.ts'
 import { help, parseDemoArguments, type DemoRequest } from './arguments.ts'
-import { requireWritable, writeJson } from './json-file.ts'
-import type { StoryResult, Message } from './message.ts'
+import { parseTrace, renderTrace } from './chaos/trace.ts'
+import { requireWritable, typedPath, writeJson } from './json-file.ts'
+import type { ChaosResult, StoryResult, Message } from './message.ts'
 import { createScreen, picture, type Screen } from './screen.ts'
 
 const root = resolve(import.meta.dirname, '../../..')
@@ -22,6 +24,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0
   }
   if (request.json !== undefined) await requireWritable(request.json)
+  if (request.replay !== undefined) await requireTrace(request.replay)
   const screen = createScreen(process.stdout)
   let result: StoryResult = { events: [], spread: {}, ok: false }
   try {
@@ -34,6 +37,7 @@ async function main(args: readonly string[]): Promise<number> {
     await prepare(request, screen)
     result = await tell(request, screen)
     if (!result.ok) await keepLogs(screen)
+    if (!result.ok && result.chaos !== undefined) await keepTrace(result.chaos, screen)
     return result.ok ? 0 : 1
   } finally {
     screen.end()
@@ -58,8 +62,9 @@ async function prepare({ noKvm }: DemoRequest, screen: Screen): Promise<void> {
 }
 
 /** Runs the story inside and shows what it tells; what it says outside of the protocol is shown as it is. */
-async function tell({ story, flows, only }: DemoRequest, screen: Screen): Promise<StoryResult> {
+async function tell(request: DemoRequest, screen: Screen): Promise<StoryResult> {
   if (machine === undefined) throw new Error('no machine')
+  const { story, flows, only } = request
   screen.show({ type: 'progress', text: 'starting inside' })
   const output = new PassThrough()
   let result: StoryResult | undefined
@@ -79,6 +84,7 @@ async function tell({ story, flows, only }: DemoRequest, screen: Screen): Promis
       '--logs',
       join(machine.share.guest, 'logs'),
       ...only.flatMap((name) => ['--only', name]),
+      ...(story === 'chaos' ? await chaosArguments(request, machine) : []),
     ],
     {
       onOutput: (text, stream) => (stream === 'stdout' ? output.write(text) : process.stderr.write(text)),
@@ -88,6 +94,30 @@ async function tell({ story, flows, only }: DemoRequest, screen: Screen): Promis
   await closed
   if (result === undefined) throw new Error(`the story ended without a result: exit code ${exitCode}`)
   return result
+}
+
+/** A trace is handed in by the share: what else is on this machine may have changed since the boot. */
+async function chaosArguments({ minutes, seed, replay }: DemoRequest, { share }: VirtualMachine): Promise<string[]> {
+  if (replay === undefined) return ['--minutes', String(minutes), '--seed', String(seed ?? randomInt(2 ** 32))]
+  const name = 'trace.json'
+  await copyFile(typedPath(replay), join(share.host, name))
+  return ['--replay', join(share.guest, name)]
+}
+
+/** Throws a `UserError` that names what is wrong with a trace, before a machine is booted for it. */
+async function requireTrace(path: string): Promise<void> {
+  const text = await readFile(typedPath(path), 'utf8').catch((error: unknown) => {
+    throw new UserError(`--replay: ${path}: ${error instanceof Error ? error.message : String(error)}`)
+  })
+  parseTrace(text, path)
+}
+
+const traceFile = join(root, 'dist/chaos-trace.json')
+
+async function keepTrace({ seed, trace }: ChaosResult, screen: Screen): Promise<void> {
+  await writeFile(traceFile, renderTrace(trace))
+  const same = seed === undefined ? '' : `; seed ${seed} chooses the same faults`
+  screen.show({ type: 'line', text: `to play it again: npm run chaos -- --replay ${traceFile}${same}` })
 }
 
 function parseMessage(text: string): Message {

@@ -1,5 +1,8 @@
 /** What the story, inside the machine, tells the screen outside: one JSON document a line. */
 
+import type { Footprint } from '@vpn-gateway/lab'
+import type { Round } from './chaos/catalog.ts'
+
 /** Events of the demo, in their order. */
 export type DemoEventName =
   | 'spread'
@@ -21,6 +24,24 @@ export interface StoryEvent {
   longest_silence_ms: number
   /** Packets of clients seen outside a tunnel. */
   leaked_packets: number
+  /** Chaos: gateways whose flows may be lost. */
+  may_lose?: string[]
+  /** Chaos: seconds since the first round began. */
+  at_s?: number
+  /** Chaos: seconds from the last undoing until all was as before. */
+  settled_after_s?: number
+}
+
+/** What a chaos run found, beside its rounds. */
+export interface ChaosResult {
+  /** What the faults were chosen by; absent where a trace was played. */
+  seed?: number
+  /** Each invariant with the rounds after which it was looked at, and what was wrong, one line each. */
+  invariants: { name: string; looks: number; broken: string[] }[]
+  /** The rounds that were played, as `--replay` takes them. */
+  trace: Round[]
+  /** What the system held after warming up, and at the end. */
+  footprint?: { before: Footprint; after: Footprint }
 }
 
 export interface StoryResult {
@@ -29,6 +50,7 @@ export interface StoryResult {
   spread: Record<string, number>
   /** Every promise held. */
   ok: boolean
+  chaos?: ChaosResult
 }
 
 export type Message =

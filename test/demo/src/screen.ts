@@ -1,5 +1,5 @@
 /** Draws the story: live on a terminal, as plain lines elsewhere. */
-import type { StoryResult, Message } from './message.ts'
+import type { StoryEvent, StoryResult, Message } from './message.ts'
 
 /** The part of a stream that the screen writes to. */
 export interface Output {
@@ -98,16 +98,31 @@ export function createScreen(out: Output): Screen {
   }
 }
 
-/** The closing table: event, flows before, lost, longest silence, leaked packets. */
-export function renderTable(result: StoryResult): string {
-  const head = ['event', 'flows', 'lost', 'longest silence', 'leaked packets']
-  const rows = result.events.map((event) => [
-    event.event,
-    String(event.flows),
-    String(event.lost),
-    `${(event.longest_silence_ms / 1000).toFixed(2)} s`,
-    String(event.leaked_packets),
-  ])
+/** A column of the closing table. */
+interface Column {
+  title: string
+  cell: (event: StoryEvent) => string | undefined
+}
+
+const columns: readonly Column[] = [
+  { title: 'event', cell: ({ event }) => event },
+  { title: 'at', cell: ({ at_s: at }) => (at === undefined ? undefined : `${at} s`) },
+  {
+    title: 'settled after',
+    cell: ({ settled_after_s: after }) => (after === undefined ? undefined : `${after.toFixed(1)} s`),
+  },
+  { title: 'flows', cell: ({ flows }) => String(flows) },
+  { title: 'lost', cell: ({ lost }) => String(lost) },
+  { title: 'may be lost', cell: ({ may_lose: may }) => (may?.length === 0 ? 'none' : may?.join(' ')) },
+  { title: 'longest silence', cell: ({ longest_silence_ms: silence }) => `${(silence / 1000).toFixed(2)} s` },
+  { title: 'leaked packets', cell: ({ leaked_packets: leaked }) => String(leaked) },
+]
+
+/** The closing table: a line for each event, without the columns that none has. */
+export function renderTable({ events }: StoryResult): string {
+  const shown = columns.filter(({ cell }) => events.length === 0 || events.some((event) => cell(event) !== undefined))
+  const head = shown.map(({ title }) => title)
+  const rows = events.map((event) => shown.map(({ cell }) => cell(event) ?? ''))
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)))
   const lineOf = (cells: string[]) =>
     cells

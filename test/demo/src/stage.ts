@@ -1,7 +1,7 @@
 /** The lab with flows running through it, watched: what every story of it needs. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { sumReports, type Capture, type FlowReport, type Flows, type Lab } from '@vpn-gateway/lab'
-import type { Message, StoryEvent } from './message.ts'
+import type { ChaosResult, Message, StoryEvent } from './message.ts'
 
 export const clients = ['client-0', 'client-1'] as const
 
@@ -26,6 +26,8 @@ export interface Stage {
   events: StoryEvent[]
   /** Exit address to flows, once measured. */
   spread: Record<string, number>
+  /** What a chaos run has found so far. */
+  chaos?: ChaosResult
   /** Promises that were broken so far. */
   broken(): number
   /** Says whether a promise held; `timed` ones are about time, which a busy machine may break where the system does not. */

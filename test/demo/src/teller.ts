@@ -1,8 +1,8 @@
 /** What all stories have in common: the lab comes up, flows run, something is told about them, everything goes away. */
 import { cp } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import { LOG_DIR, bringUp, takeDown } from '@vpn-gateway/lab'
 import type { StoryResult } from './message.ts'
+import { readStoryArguments, type StoryArguments } from './story-arguments.ts'
 import { chapter, clients, controlCapture, line, openStage, seconds, tell, type Stage } from './stage.ts'
 
 export interface StoryOptions {
@@ -15,22 +15,17 @@ export interface StoryOptions {
 /** Tells a story inside the machine and ends the process. What was measured is told even where the plot fails. */
 export async function tellStory(
   { intervalMs: intervalOf, udpShare = 0 }: StoryOptions,
-  plot: (stage: Stage, only: readonly string[]) => Promise<void>,
+  plot: (stage: Stage, told: StoryArguments) => Promise<void>,
 ): Promise<never> {
-  const { values } = parseArgs({
-    options: {
-      flows: { type: 'string', default: '300' },
-      logs: { type: 'string' },
-      only: { type: 'string', multiple: true, default: [] },
-    },
-  })
+  const told = readStoryArguments(process.argv.slice(2))
   const keepLogs = async () => {
-    if (values.logs !== undefined) await cp(LOG_DIR, values.logs, { recursive: true }).catch(() => undefined)
+    if (told.logs !== undefined) await cp(LOG_DIR, told.logs, { recursive: true }).catch(() => undefined)
   }
   let stage: Stage | undefined
-  const measured = (): Pick<StoryResult, 'events' | 'spread'> => ({
+  const measured = (): Omit<StoryResult, 'ok'> => ({
     events: stage?.events ?? [],
     spread: stage?.spread ?? {},
+    ...(stage?.chaos === undefined ? {} : { chaos: stage.chaos }),
   })
   const tellAll = async (): Promise<StoryResult> => {
     chapter(
@@ -40,7 +35,7 @@ export async function tellStory(
     const lab = await bringUp({ onStep: (step, elapsed) => line(`${seconds(elapsed).padStart(7)}  ${step}`) })
     const capture = await lab.startCapture()
     await controlCapture(lab, capture)
-    const flowCount = Number(values.flows)
+    const flowCount = told.flows
     const intervalMs = intervalOf(flowCount)
     const udpFlows = Math.round(flowCount * udpShare)
     chapter(
@@ -48,7 +43,7 @@ export async function tellStory(
       `${clients.length} clients hold long-lived ${udpFlows > 0 ? 'TCP and UDP' : 'TCP'} connections to the internet and send a line on each every ${intervalMs} ms. They have routes, nothing else.`,
     )
     stage = await openStage({ lab, capture, flowCount, intervalMs, udpFlows })
-    await plot(stage, values.only)
+    await plot(stage, told)
     const leaked = await stage.close()
     await capture.stop()
     lab.close()

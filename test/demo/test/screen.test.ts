@@ -27,6 +27,20 @@ test('the closing table lines up', () => {
   )
 })
 
+test('the closing table of a chaos run says when, and which flows may be lost', () => {
+  const event = { event: 'gateway-killed gateway-1', flows: 66, lost: 12, longest_silence_ms: 412, leaked_packets: 0 }
+  const rows = [
+    { ...event, may_lose: ['gateway-1'], at_s: 7, settled_after_s: 3.4 },
+    { ...event, event: 'router-cut active', lost: 0, may_lose: [], at_s: 31, settled_after_s: 12 },
+  ]
+  expect(renderTable({ events: rows, spread: {}, ok: true }).split('\n')).toEqual([
+    'event                       at  settled after  flows  lost  may be lost  longest silence  leaked packets',
+    '────────────────────────  ────  ─────────────  ─────  ────  ───────────  ───────────────  ──────────────',
+    'gateway-killed gateway-1   7 s          3.4 s     66    12    gateway-1           0.41 s               0',
+    'router-cut active         31 s         12.0 s     66     0         none           0.41 s               0',
+  ])
+})
+
 test('without a terminal nothing is overwritten and no escape sequence is written', () => {
   let text = ''
   const screen = createScreen({ write: (chunk) => void (text += chunk) })

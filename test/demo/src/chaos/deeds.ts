@@ -1,0 +1,149 @@
+/** How each fault of the list is done, and undone. */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Flush, Lab, RouterProcess } from '@vpn-gateway/lab'
+import { addressOf, gatewaysOf, withWeight } from '../awaiting.ts'
+import type { FaultName } from './catalog.ts'
+
+/** Undoes a fault; where an agent is to repair it, there is nothing to do. */
+type Undo = () => Promise<void> | void
+
+/** Does a fault to a pod or node, by its name; resolves, once it is done, to what undoes it. */
+type Deed = (lab: Lab, on: string, detail: string | number) => Promise<Undo>
+
+const repairsItself: Undo = () => undefined
+
+/** Milliseconds that a flapping gateway is cut off, and is there, each time. */
+const flapMs = 1000
+
+/** Sends SIGCONT to what may have been found stuck and ended meanwhile. */
+function goOn(lab: Lab, router: string, which?: readonly RouterProcess[]): void {
+  try {
+    lab.faults.signalRouter(router, 'SIGCONT', which)
+  } catch {
+    // No such process, or no file that names it: its supervisor is about to start another.
+  }
+}
+
+const cutInterface =
+  (name: string): Deed =>
+  async ({ faults }, on) => {
+    await faults.cutInterface(on, name)
+    return () => faults.healInterface(on, name)
+  }
+
+const loseFrames =
+  (name: string): Deed =>
+  async ({ faults }, on, percent) => {
+    await faults.loseFrames(on, name, Number(percent))
+    return () => faults.healInterface(on, name)
+  }
+
+const silence =
+  (where: 'endpoint' | 'tunnel'): Deed =>
+  async ({ faults }, on) => {
+    await faults.silenceProvider(on, where)
+    return () => faults.unsilenceProvider(on)
+  }
+
+const endAgent: Deed = async ({ agents }, on) => {
+  await agents.kill(on)
+  return () => agents.start(on)
+}
+
+const restartAgent: Deed = async ({ agents }, on) => {
+  await agents.stop(on)
+  return () => agents.start(on)
+}
+
+/** By the names of the list, so that the compiler knows of one that is missing. */
+export const deeds: Record<FaultName, Deed> = {
+  'router-cut': async ({ faults }, on) => {
+    await faults.cutRouter(on)
+    return () => faults.healRouter(on)
+  },
+  'router-killed': async ({ faults, agents }, on) => {
+    faults.signalRouter(on, 'SIGKILL')
+    await agents.kill(on)
+    return () => agents.start(on)
+  },
+  'router-stopped': async (lab, on) => {
+    lab.faults.signalRouter(on, 'SIGSTOP')
+    return () => goOn(lab, on)
+  },
+  'router-deleted': async ({ faults }, on) => {
+    await faults.killRouter(on)
+    return () => faults.reviveRouter(on)
+  },
+  'router-restarted': restartAgent,
+  'daemon-killed': async (lab, on, process) => {
+    if (process === 'agent') return endAgent(lab, on, process)
+    lab.faults.signalRouter(on, 'SIGKILL', [process as RouterProcess])
+    return repairsItself
+  },
+  'daemon-stopped': async (lab, on, process) => {
+    const which = [process as RouterProcess]
+    lab.faults.signalRouter(on, 'SIGSTOP', which)
+    return () => goOn(lab, on, which)
+  },
+  'router-network-cut': cutInterface('net2'),
+  'router-network-loss': loseFrames('net2'),
+  'gateway-network-cut': cutInterface('net1'),
+  'gateway-killed': async ({ faults }, on) => {
+    await faults.killGateway(on)
+    return () => faults.reviveGateway(on)
+  },
+  'gateway-cut': cutInterface('net1'),
+  'gateway-flapping': async ({ faults }, on, times) => {
+    for (let left = Number(times); left > 0; left -= 1) {
+      await faults.cutInterface(on, 'net1')
+      await delay(flapMs)
+      await faults.healInterface(on, 'net1')
+      await delay(flapMs)
+    }
+    return repairsItself
+  },
+  'gateway-loss': loseFrames('net1'),
+  'gateway-drained': async ({ faults }, on) => {
+    await faults.drain(on)
+    return () => faults.undrain(on)
+  },
+  'agent-killed': endAgent,
+  'agent-stopped': async ({ agents }, on) => {
+    agents.signal(on, 'SIGSTOP')
+    return () => void agents.signal(on, 'SIGCONT')
+  },
+  'agent-restarted': restartAgent,
+  'tunnel-deleted': async ({ faults }, on) => {
+    await faults.deleteTunnel(on)
+    return repairsItself
+  },
+  'endpoint-silent': silence('endpoint'),
+  'tunnel-silent': silence('tunnel'),
+  'rules-flushed': async ({ faults }, on, how) => {
+    await faults.flushRules(on, how as Flush)
+    return repairsItself
+  },
+  'routes-flushed': async ({ faults }, on) => {
+    await faults.flushRoutes(on)
+    return repairsItself
+  },
+  'system-file-changed': async (lab, on, weight) => {
+    const address = await addressOf(lab, on)
+    let before = ''
+    await lab.changeSystem((text) => {
+      before = text
+      return withWeight(text, address, Number(weight))
+    })
+    return () => lab.changeSystem(() => before)
+  },
+  'client-loss': loseFrames('net1'),
+  'node-cut': async ({ faults }, on) => {
+    await faults.cutNode(on)
+    return () => faults.healNode(on)
+  },
+  'all-gateways-cut': async (lab) => {
+    const names = gatewaysOf(lab)
+    await Promise.all(names.map((name) => lab.faults.cutInterface(name, 'net1')))
+    return async () => void (await Promise.all(names.map((name) => lab.faults.healInterface(name, 'net1'))))
+  },
+}
