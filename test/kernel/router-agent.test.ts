@@ -465,6 +465,24 @@ describe('one router', () => {
     await flows.stop()
   })
 
+  test('all rules flushed by somebody else: flows wait, and go on once they are back', async () => {
+    const flows = await open(10)
+    // With the agent away nobody puts them back.
+    agent.child.kill('SIGKILL')
+    await agent.ended
+    await flows.mark()
+    await shell(router, 'nft flush ruleset')
+    await until('every flow is silent', 20, async () => ((await flows.report()).stalled === 10 ? true : undefined))
+    agent = startAgent()
+    await ready()
+    const report = await until('none is silent', 60, async () => {
+      const seen = await flows.report()
+      return seen.stalled === 0 ? seen : undefined
+    })
+    expect(report).toMatchObject({ lost: 0, alive: 10, perExit: { [gateways[0]]: 5, [gateways[1]]: 5 } })
+    await flows.stop()
+  })
+
   test('the command line plans nothing beside an active router, and without its agent what is missing', async () => {
     const planned = () =>
       on(router)({

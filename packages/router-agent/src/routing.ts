@@ -7,6 +7,8 @@ import type { World } from './world.ts'
 const ipvsTable = 152
 /** Everything else that comes in from the gateway network: to a live gateway or nowhere. */
 const gatewayTable = 153
+/** Nowhere. */
+const lostMarkTable = 154
 const mainTable = 254
 
 /** Which way packets go, and the kernel parameters that it depends on. */
@@ -28,6 +30,7 @@ function routes({ link, plan }: Router, { live }: World): RouteSpec[] {
       dst,
       nexthops: [{ dev: link }],
     })),
+    { family: 4, table: lostMarkTable, type: 'blackhole', dst: 'default', nexthops: [] },
     // A table without a route would let the lookup go on to the main one, and so to the pod network.
     live.size === 0 ? { ...toGateways, type: 'unreachable' } : { ...toGateways, nexthops: nexthops(live, link) },
   ]
@@ -56,6 +59,16 @@ function rules(router: Router): RuleSpec[] {
     ...(hasSticky(router) ? [sticky] : []),
     // Replies, and what gateways themselves tell clients (ICMP errors).
     { family: 4, priority: 1610, to: plan.onLink, iif: link, table: mainTable },
+    // While somebody else's flush has taken the marks away, and with them perhaps the filter, a flow's packets would go to
+    // whichever gateway the route has for them: one that does not know the flow sends it out of its own exit, where it is
+    // reset. Without an answer the flow waits until the marks are there again.
+    ...['tcp', 'udp'].map((ipProtocol): RuleSpec => ({
+      family: 4,
+      priority: 1615,
+      iif: link,
+      ipProtocol,
+      table: lostMarkTable,
+    })),
     { family: 4, priority: 1620, iif: link, table: gatewayTable },
   ]
 }

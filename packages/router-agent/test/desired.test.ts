@@ -124,6 +124,22 @@ describe('routes', () => {
     expect(state().rules?.at(-1)).toEqual({ family: 4, priority: 1620, iif: 'net1', table: 153 })
   })
 
+  test('a flow that has lost its mark goes nowhere, rather than to another gateway', () => {
+    const { rules = [], routes = [] } = state()
+    const marked = rules.findIndex(({ fwmark }) => fwmark !== undefined)
+    const lost = rules.flatMap(({ ipProtocol, iif, table }, at) =>
+      ipProtocol === undefined ? [] : [{ ipProtocol, iif, table, at }],
+    )
+    expect(lost.map(({ ipProtocol, iif, table }) => [ipProtocol, iif, table])).toEqual([
+      ['tcp', 'net1', 154],
+      ['udp', 'net1', 154],
+    ])
+    expect(lost.every(({ at }) => at > marked && at < rules.length - 1)).toBe(true)
+    expect(routes.filter(({ table }) => table === 154)).toEqual([
+      { family: 4, table: 154, type: 'blackhole', dst: 'default', nexthops: [] },
+    ])
+  })
+
   test('but for forwarding, a pod whose parameters nobody can change has all of them from its network attachments', () => {
     const router = exampleRouter()
     const given = networkAttachments(router.system).flatMap(({ metadata: { name }, spec }) => {
