@@ -43,12 +43,24 @@ interface Run {
 
 await tellStory({ intervalMs: paceOf, udpShare: 0.25 }, async (stage, told) => {
   const run = await begin(stage, told)
+  try {
+    await playAll(run, told)
+  } catch (error) {
+    line(error instanceof Error ? error.message : String(error))
+    stage.promise('every fault could be done and undone', false)
+  }
+  await Promise.all(run.brief.map((flows) => flows.stop()))
+  conclude(run)
+})
+
+/** Plays round after round until time is up, all are played, or the system has not recovered. */
+async function playAll(run: Run, told: StoryArguments): Promise<void> {
   const { result } = run
   const rounds = await roundsOf(told)
   const began = performance.now()
   const end = told.replay === undefined ? began + told.minutes * 60_000 : Number.POSITIVE_INFINITY
   for (const [index, round] of rounds.entries()) {
-    if (performance.now() >= end) break
+    if (performance.now() >= end) return
     result.trace.push(round)
     const at = (performance.now() - began) / 1000
     line(`round ${index + 1} at ${Math.round(at)} s: ${round.map(describe).join('; ')}`)
@@ -57,12 +69,10 @@ await tellStory({ intervalMs: paceOf, udpShare: 0.25 }, async (stage, told) => {
     for (const problem of Object.values(findings).flat()) line(`✘ ${problem}`)
     if (findings.ready.length > 0 || findings.owner.length > 0) {
       line('the system has not recovered: what came after this would show nothing')
-      break
+      return
     }
   }
-  await Promise.all(run.brief.map((flows) => flows.stop()))
-  conclude(run)
-})
+}
 
 /** Opens what the stage does not, warms up, and looks at everything once before anything happens. */
 async function begin(stage: Stage, { seed, replay }: StoryArguments): Promise<Run> {
