@@ -16,6 +16,7 @@ const programs = {
   'lab-failover': 'test/demo/src/failover.ts',
   'lab-chaos': 'test/demo/src/chaos/chaos.ts',
   bench: 'test/bench/src/inside.ts',
+  'bench-flows': 'test/bench/src/many-flows-main.ts',
 }
 
 /**

@@ -14,7 +14,7 @@ import { createRunner, type Runner } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, describe, expect, onTestFailed, onTestFinished, test } from 'vitest'
 import { createHttpProbes, type HttpResponse } from '../lab/src/pods/http.ts'
 import { startFlows, type Flows } from '../lab/src/traffic/flows.ts'
-import { encodeFlows, flowsPerMessage } from '../../packages/router-agent/src/ipvs-message.ts'
+import { tellingFlows } from '../bench/src/tell-flows.ts'
 
 const router = 'ra-router'
 const peers = ['ra-peer-1', 'ra-peer-2'] as const
@@ -733,32 +733,9 @@ describe('a large table', () => {
 
   /** Tells the router of flows as another router would, by IPVS' own sync: the kernel takes them into its table. */
   async function tellOfFlows(from: number, to: number): Promise<void> {
-    const size = flowsPerMessage
-    const messages: string[] = []
-    for (let first = from; first < to; first += size) {
-      const entries = Array.from({ length: Math.min(size, to - first) }, (_, index) => ({
-        protocol: 'TCP',
-        client: `192.168.50.${100 + ((first + index) % 100)}`,
-        clientPort: 1024 + Math.floor((first + index) / 100),
-        destination: '198.51.100.7',
-        destinationPort: 443,
-        realServer: address((first + index) % 2),
-        realServerPort: 0,
-        state: 'ESTABLISHED',
-        expires: 900,
-        fwmark: 1,
-      }))
-      messages.push(encodeFlows(entries, 51).toString('base64'))
-    }
-    await writeFile(file('messages'), messages.join('\n'))
-    const script = `const s = require('node:dgram').createSocket('udp4')
-      const lines = require('node:fs').readFileSync(process.argv[1], 'utf8').split('\\n')
-      s.bind(0, '192.168.51.2', async () => { s.setMulticastInterface('192.168.51.2')
-        for (const [i, line] of lines.entries()) {
-          await new Promise((r) => s.send(Buffer.from(line, 'base64'), 8848, '224.0.0.81', r))
-          if (i % 64 === 0) await new Promise((r) => setTimeout(r, 5)) }
-        s.close() })`
-    await on(peers[0])({ argv: [process.execPath, '-e', script, file('messages')], timeoutMs: 120_000 })
+    const gatewaysInService = [address(0), address(1)]
+    const told = { from: '192.168.51.2', syncId: 51, gateways: gatewaysInService, first: from, end: to }
+    await on(peers[0])({ ...tellingFlows(told), timeoutMs: 120_000 })
     await until('all in the table', 60, async () => {
       const active = (await metric('vpn_gateway_flows', 'state="active"')) ?? 0
       if (active < to) throw new Error(String(active))

@@ -1,17 +1,23 @@
 /** What a benchmark is: a name, and figures, each with how it was come by. */
+import type { Scale } from './scale.ts'
+
+type Unit = 'ms' | 's' | 's/GB' | '%' | 'count' | 'bytes' | 'MB' | 'Mbit/s' | 'flows/s' | 'packets/s' | 'ratio'
+
+/** Units of what is no slower where the processor is emulated. */
+const timeless: ReadonlySet<Unit> = new Set(['count', 'bytes', 'MB', 'ratio'])
 
 export interface Figure {
   /** What was measured, `1,000 peers: from nothing`. */
   figure: string
   value: number
-  unit: 'ms' | 's' | 'count' | 'bytes' | 'MB' | 'bit/s' | 'packets/s' | 'ratio'
+  unit: Unit
   /** How it was measured, in one sentence. */
   method: string
   /** The most that it may be on real hardware; absent where nothing is promised. */
   most?: number
 }
 
-type Say = (line: string) => void
+export type Say = (line: string) => void
 
 export interface Benchmark {
   title: string
@@ -20,7 +26,7 @@ export interface Benchmark {
   /** Whether it runs in the whole lab, and so in a virtual machine only; otherwise in a network namespace of its own. */
   lab?: true
   /** Runs as root with a real kernel. */
-  run(say: Say): Promise<Figure[]>
+  run(say: Say, scale: Scale): Promise<Figure[]>
 }
 
 /** All figures of a run, as `--json` writes them. */
@@ -31,6 +37,16 @@ export interface Report {
   /** When it began, ISO 8601. */
   at: string
   figures: Figure[]
+}
+
+/**
+ * Figures that are more than was promised. Emulation is several times slower than what times are promised for; all else
+ * is the same everywhere.
+ */
+export function brokenPromises({ machine: { kind }, figures }: Report): Figure[] {
+  return figures.filter(
+    ({ value, most, unit }) => most !== undefined && value > most && (timeless.has(unit) || kind !== 'emulated'),
+  )
 }
 
 /** The figures as a table of Markdown. */

@@ -2,9 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { awaitCondition, bringUp, containerPid, inContainer, type Lab, logPath, takeDown } from '@vpn-gateway/lab'
+import { containerPid, inContainer, type Lab } from '@vpn-gateway/lab'
 import { ensureImages } from '@vpn-gateway/lab/machine/images.ts'
-import type { Benchmark, Figure } from './benchmark.ts'
+import { ownStart, startAnew } from './agent-process.ts'
+import type { Benchmark, Figure, Say } from './benchmark.ts'
+import { processMegabytes } from './proc.ts'
+import { median } from './statistics.ts'
+import { withLab } from './with-lab.ts'
 
 const scrapes = 1000
 const rounds = 5
@@ -19,22 +23,20 @@ export const imagesBenchmark: Benchmark = {
   prepare: ensureImages,
   async run(say) {
     const images = process.env['VPN_GATEWAY_IMAGES'] ?? ''
-    const lab = await bringUp({ images, onStep: (step, ms) => say(`${(ms / 1000).toFixed(1)} s ${step}`) })
-    try {
-      const kinds = Object.entries(agents)
-      say(`${scrapes} scrapes of each: ten minutes where the processor is emulated`)
-      const memories = await Promise.all(kinds.map(([kind, [name, port]]) => memory(lab, kind, name, port)))
-      const figures: Figure[] = []
-      for (const [index, [kind, [name]]] of kinds.entries()) {
-        say(`${name}: ${rounds} starts`)
-        figures.push(await size(images, kind), ...(memories[index] ?? []), ...(await start(lab, kind, name)))
-      }
-      return figures
-    } finally {
-      lab.close()
-      await takeDown()
-    }
+    return withLab(say, (lab) => measure(lab, images, say), { images })
   },
+}
+
+async function measure(lab: Lab, images: string, say: Say): Promise<Figure[]> {
+  const kinds = Object.entries(agents)
+  say(`${scrapes} scrapes of each: ten minutes where the processor is emulated`)
+  const memories = await Promise.all(kinds.map(([kind, [name, port]]) => memory(lab, kind, name, port)))
+  const figures: Figure[] = []
+  for (const [index, [kind, [name]]] of kinds.entries()) {
+    say(`${name}: ${rounds} starts`)
+    figures.push(await size(images, kind), ...(memories[index] ?? []), ...(await start(lab, kind, name)))
+  }
+  return figures
 }
 
 async function size(images: string, kind: string): Promise<Figure> {
@@ -55,9 +57,7 @@ async function memory(lab: Lab, kind: string, name: string, port: number): Promi
   const script = `(async () => { for (let i = 0; i < ${scrapes}; i += 1)
     await (await fetch('http://127.0.0.1:${port}/metrics')).text() })()`
   await lab.exec(name, [process.execPath, '-e', script], { timeoutMs: 1_800_000 })
-  const status = readFileSync(`/proc/${nodeProcess(name)}/status`, 'utf8')
-  const megabytes = (field: string): number =>
-    (Number(new RegExp(`^${field}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024) / 1e6
+  const megabytes = (field: string): number => processMegabytes(nodeProcess(name), field)
   const method = `of the agent's process, as proc(5) has it, right after ${scrapes.toLocaleString('en')} scrapes of /metrics in a row`
   return [
     {
@@ -82,16 +82,11 @@ async function start(lab: Lab, kind: string, name: string): Promise<Figure[]> {
   const bare: number[] = []
   const listening: number[] = []
   for (let round = 0; round < rounds; round += 1) {
-    const code = 'process.stdout.write(String(performance.now()))'
-    bare.push(Number(await lab.exec(name, inContainer(name, ['node', '-e', code]))))
+    bare.push(Number(await lab.exec(name, inContainer(name, ['node', '-e', ownStart]))))
   }
   if (init === undefined) throw new Error(`${name}: its container does not run`)
   for (let round = 0; round < rounds; round += 1) {
-    await lab.agents.kill(name)
-    const from = readFileSync(logPath(name), 'utf8').length
-    lab.agents.start(name)
-    listening.push(await awaitCondition(`${name} to listen`, () => listened(name, from), { timeoutMs: 60_000 }))
-    await lab.agents.awaitReady(name)
+    listening.push((await startAnew(lab, name)).listening)
   }
   const [ours, node] = [median(listening), median(bare)]
   return [
@@ -110,14 +105,4 @@ async function start(lab: Lab, kind: string, name: string): Promise<Figure[]> {
       method: `the same over the median of ${rounds} starts of \`node\` in the same container: comparable between machines`,
     },
   ]
-}
-
-/** Milliseconds that an agent took to listen, from its log beyond a length. */
-function listened(name: string, from: number): number | undefined {
-  const line = /^.*"msg":"listening".*$/m.exec(readFileSync(logPath(name), 'utf8').slice(from))?.[0]
-  return line === undefined ? undefined : (JSON.parse(line) as { milliseconds: number }).milliseconds
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }

@@ -7,6 +7,7 @@ import { createRunner, type Invocation, type Runner } from '@vpn-gateway/kernel'
 import { intent } from '@vpn-gateway/node-agent/intent'
 import { createReconciler } from '@vpn-gateway/reconcile'
 import type { Benchmark, Figure } from './benchmark.ts'
+import { median } from './statistics.ts'
 
 const counts = [10, 100, 1000]
 /** Milliseconds in which this many peers may be there, on hardware. */
@@ -181,8 +182,4 @@ async function timed<T>(work: () => Promise<T>): Promise<[milliseconds: number, 
   const began = performance.now()
   const result = await work()
   return [performance.now() - began, result]
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }

@@ -13,7 +13,7 @@ const help = `usage: npm run compare -- [OPTION]…
 Counts in the lab what a dead, returning and draining gateway and a dead router cost: with vpn-gateway, with ECMP routes
 hashed on layers 3 and 4, and with a resilient nexthop group.
 
-  --flows N     long-lived flows, 30 to 600 (default 60)
+  --flows N     long-lived flows, 30 to 1000 (default 60)
   --json FILE   write the figures as JSON too
   --no-kvm      emulate the processor even where KVM works
 
@@ -32,8 +32,8 @@ function readArguments() {
       },
     })
     const flows = Number(values.flows)
-    if (!Number.isInteger(flows) || flows < 30 || flows > 600)
-      throw new UserError(`--flows: "${values.flows}": expected a whole number from 30 to 600`)
+    if (!Number.isInteger(flows) || flows < 30 || flows > 1000)
+      throw new UserError(`--flows: "${values.flows}": expected a whole number from 30 to 1000`)
     return { ...values, flows }
   } catch (error) {
     if (error instanceof UserError) throw error

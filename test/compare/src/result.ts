@@ -34,6 +34,9 @@ const titles: Readonly<Record<Way, string>> = {
   resilient: 'ECMP, resilient nexthop group',
 }
 
+/** What a way is called on paper. */
+export const titleOf = (way: Way): string => titles[way]
+
 /** Renders the table in Markdown. */
 export function renderTable(results: readonly WayResult[]): string {
   const rows: [string, (result: WayResult) => string][] = [
@@ -50,7 +53,7 @@ export function renderTable(results: readonly WayResult[]): string {
   const flows = results[0]?.dies.flows ?? 0
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   return [
-    line([`of ${flows} flows`, ...results.map(({ way }) => titles[way])]),
+    line([`of ${flows} flows`, ...results.map(({ way }) => titleOf(way))]),
     line(['---', ...results.map(() => '---')]),
     ...rows.map(([title, cell]) => line([title, ...results.map(cell)])),
   ].join('\n')

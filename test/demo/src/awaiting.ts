@@ -3,6 +3,15 @@ import { awaitCondition, type Lab } from '@vpn-gateway/lab'
 import { hexadecimal, parseIpvs } from '@vpn-gateway/kernel'
 import { parseDocument } from 'yaml'
 
+/** Waits for a router to take the VIP over from another; resolves to its name. */
+export function awaitTakeover(lab: Lab, from: string): Promise<string> {
+  return awaitCondition(
+    `a router other than ${from} to hold the VIP`,
+    async () => (await lab.vipHolders()).find((name) => name !== from),
+    { timeoutMs: 60_000, intervalMs: 50 },
+  )
+}
+
 /** Address on the Internet that leaves through a gateway have. */
 export function exitOf(lab: Lab, gateway: string): string {
   return lab.topology.providers.find((provider) => provider.gateway === gateway)?.exit ?? ''

@@ -10,6 +10,7 @@ import {
   addressOf,
   awaitOut,
   awaitSettled,
+  awaitTakeover,
   awaitWeight,
   exitOf,
   gatewaysOf,
@@ -30,14 +31,10 @@ interface Scenario {
   play(stage: Stage): Promise<void>
 }
 
-/** Waits for a router to take the VIP over from another; resolves to it. */
+/** Waits for a router to take the VIP over from another. */
 async function takenOver({ lab }: Stage, from: string): Promise<void> {
   const began = performance.now()
-  const holder = await awaitCondition(
-    `a router other than ${from} to hold the VIP`,
-    async () => (await lab.vipHolders()).find((name) => name !== from),
-    { timeoutMs: 60_000, intervalMs: 50 },
-  )
+  const holder = await awaitTakeover(lab, from)
   line(`${holder} holds the VIP after ${seconds(performance.now() - began)}`)
 }
 

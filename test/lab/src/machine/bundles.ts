@@ -28,10 +28,8 @@ export async function bundlesAreStale(): Promise<boolean> {
   const packages = await readdir(join(root, 'packages'))
   const sources = [
     ...packages.map((name) => join('packages', name, 'src')),
-    'test/lab/src',
-    'test/demo/src',
+    ...['lab', 'demo', 'compare', 'bench'].map((name) => join('test', name, 'src')),
     'test/fuzz/src/draw.ts',
-    'test/bench/src',
     'rolldown.config.ts',
     'pnpm-lock.yaml',
   ]

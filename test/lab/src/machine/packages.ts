@@ -37,12 +37,16 @@ const BOOT = ['busybox-static', 'cpio', 'qemu-system-x86', 'xz-utils', 'zstd'] a
  */
 const IMAGES = ['buildah', 'debian-archive-keyring', 'golang-github-containers-common', 'mmdebstrap'] as const
 
-/** What packages are for: a virtual machine, the lab on this machine's own kernel, or images. */
-export type Purpose = 'vm' | 'native' | 'images'
+/** What measures throughput. */
+const BENCH = ['iperf3'] as const
+
+/** What packages are for: a virtual machine, the lab on this machine's own kernel, images, or benchmarks. */
+export type Purpose = 'vm' | 'native' | 'images' | 'bench'
 
 /** Names of the packages that are needed for a purpose, sorted. */
 export function neededPackages(purpose: Purpose): string[] {
   if (purpose === 'images') return [...IMAGES]
+  if (purpose === 'bench') return [...BENCH]
   return [...INSIDE, ...(purpose === 'vm' ? BOOT : [])].sort()
 }
 
@@ -86,7 +90,7 @@ async function privilege(): Promise<string[] | undefined> {
 const POLICY = '/usr/sbin/policy-rc.d'
 
 /** Packages that have a service which dpkg enables for the next boot, under the package's own name. */
-const SERVICES: readonly string[] = ['conntrackd', 'ipvsadm', 'keepalived', 'nftables']
+const SERVICES: readonly string[] = ['conntrackd', 'iperf3', 'ipvsadm', 'keepalived', 'nftables']
 
 /**
  * Runs apt-get for root, `sh -c APT_SCRIPT sh POLICY "SERVICE..." ARGUMENT...`. No package may start a service
