@@ -84,6 +84,11 @@ async function measure(lab: Lab, { flows, rounds, seconds }: Extent, say: Say): 
       },
     )
   }
+  for (const [kind, name] of agents) {
+    if (kind === 'active router') continue
+    say(`${name}: ${rounds} starts`)
+    figures.push(...(await starts(lab, kind === 'standby router' ? 'router' : kind, name, rounds, node)))
+  }
   say('scrapes of a router without flows')
   const empty = await scrape(lab, active)
   say(`${flows} flows by IPVS sync`)
@@ -126,11 +131,6 @@ async function measure(lab: Lab, { flows, rounds, seconds }: Extent, say: Say): 
       method: `VmRSS after these scrapes`,
     },
   )
-  for (const [kind, name] of agents) {
-    if (kind === 'active router') continue
-    say(`${name}: ${rounds} starts`)
-    figures.push(...(await starts(lab, kind === 'standby router' ? 'router' : kind, name, rounds, node)))
-  }
   return figures
 }
 

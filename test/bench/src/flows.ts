@@ -1,8 +1,9 @@
 /** Many flows at once: how fast they begin, what they cost, and whether the standby has them when it has to take over. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { awaitTakeover, pairOf, routersOf } from '@vpn-gateway/demo/awaiting'
 import { parseIpvs } from '@vpn-gateway/kernel'
-import { awaitCondition, internetAddress, routerProcessId, type Lab } from '@vpn-gateway/lab'
+import { awaitCondition, internetAddress, routerProcessId, type Flows, type Lab } from '@vpn-gateway/lab'
 import type { Benchmark, Figure, Say } from './benchmark.ts'
 import { startAnswers, startManyFlows, type ManyFlows } from './many-flows.ts'
 import { layPlainPath, plainTarget } from './plain-path.ts'
@@ -39,8 +40,8 @@ async function measure(lab: Lab, counts: readonly number[], rounds: number, say:
   const figures = await beginning(ours, plain, rounds, say)
   plain.stop()
   let opened = rounds * batch
-  for (const [index, count] of counts.entries()) {
-    figures.push(...(await stage(lab, ours, { from: opened, to: count, last: index === counts.length - 1 }, say)))
+  for (const count of counts) {
+    figures.push(...(await stage(lab, ours, { from: opened, to: count }, say)))
     opened = count
   }
   ours.stop()
@@ -78,7 +79,7 @@ async function beginning(ours: ManyFlows, plain: ManyFlows, rounds: number, say:
   ]
 }
 
-/** Entries of a router's two tables. */
+/** Flows in a router's two tables. */
 interface Tables {
   ipvs: number
   conntrack: number
@@ -89,7 +90,8 @@ async function tablesOf(lab: Lab, router: string): Promise<Tables> {
   const ipvs = services
     .flatMap(({ realServers }) => realServers)
     .reduce((sum, { activeConnections, inactiveConnections }) => sum + activeConnections + inactiveConnections, 0)
-  return { ipvs, conntrack: Number(await lab.exec(router, ['conntrack', '-C'])) }
+  const listed = `conntrack -L -p udp -d ${internetAddress} 2>/dev/null | wc -l`
+  return { ipvs, conntrack: Number(await lab.exec(router, ['bash', '-c', listed], { timeoutMs: 120_000 })) }
 }
 
 /** What a router has sent to the other so far. */
@@ -101,7 +103,7 @@ async function sentBy(lab: Lab, router: string): Promise<{ bytes: number; packet
 async function stage(
   lab: Lab,
   flows: ManyFlows,
-  { from, to, last }: { from: number; to: number; last: boolean },
+  { from, to }: { from: number; to: number },
   say: Say,
 ): Promise<Figure[]> {
   const { active, standby } = await pairOf(lab)
@@ -121,6 +123,8 @@ async function stage(
   const end = await sentBy(lab, active)
   const activeTables = await tablesOf(lab, active)
   const after = memory()
+  // So that the other router was told of it long ago.
+  const probe = await lab.startFlows({ client: 'client-1', count: 1, intervalMs: 10, protocol: 'udp' })
   const touched = await flows.touch()
   const end2 = await sentBy(lab, active)
   say(`active ${JSON.stringify(activeTables)}, standby ${JSON.stringify(standbyTables)}, ${JSON.stringify(touched)}`)
@@ -129,14 +133,17 @@ async function stage(
     const idle = (start[field] - quiet[field]) / (start.at - quiet.at)
     return other[field] - one[field] - idle * (other.at - one.at)
   }
-  const failover = await takeOver(lab, flows, active)
+  const failover = await takeOver(lab, flows, probe, active)
   say(
     `taken over after ${failover.milliseconds.toFixed(0)} ms, silence ${failover.silence} ms, ${JSON.stringify(failover.touched)}`,
   )
-  if (!last) {
-    await lab.faults.healRouter(active)
-    await Promise.all(routersOf(lab).map((name) => lab.agents.awaitReady(name)))
-  }
+  const healed = performance.now()
+  await lab.faults.healRouter(active)
+  await Promise.all(routersOf(lab).map((name) => lab.agents.awaitReady(name)))
+  const readyAfter = performance.now() - healed
+  const pair = await pairOf(lab)
+  const [onNow, onHealed] = [await tablesOf(lab, pair.active), await settled(lab, pair.standby)]
+  say(`ready after ${readyAfter.toFixed(0)} ms, active ${JSON.stringify(onNow)}, standby ${JSON.stringify(onHealed)}`)
   const opened = to - from
   const figure = (text: string, value: number, unit: Figure['unit'], method: string, most?: number): Figure => ({
     figure: `${label}: ${text}`,
@@ -158,20 +165,21 @@ async function stage(
       'IPVS entries that the standby lacks',
       Math.max(0, activeTables.ipvs - standbyTables.ipvs),
       'count',
-      `the active router has ${activeTables.ipvs.toLocaleString('en')}; once the standby’s table grew no more`,
+      `the active router has ${activeTables.ipvs.toLocaleString('en')}; once the standby’s table changed no more`,
       0,
     ),
     figure(
       'conntrack entries that the standby lacks',
       Math.max(0, activeTables.conntrack - standbyTables.conntrack),
       'count',
-      `the active router has ${activeTables.conntrack.toLocaleString('en')}, its own connections included; ${conntrackTime}`,
+      `the active router has ${activeTables.conntrack.toLocaleString('en')}; ${conntrackTime}`,
+      0,
     ),
     figure(
       'kernel memory a flow',
       ((after.kernel - before.kernel) * 1e6) / opened,
       'bytes',
-      'SUnreclaim of /proc/meminfo of the whole lab, over the flows opened last: two routers, gateway and provider',
+      'SUnreclaim of /proc/meminfo of the whole lab, over the flows opened last: two routers, gateway and provider together',
     ),
     figure('memory of the active router’s agent', after.agent, 'MB', `VmRSS; ${before.agent.toFixed(1)} MB before`),
     figure('memory of conntrackd', after.conntrackd, 'MB', `VmRSS; ${before.conntrackd.toFixed(1)} MB before`),
@@ -202,12 +210,31 @@ async function stage(
       `flows whose next datagram was answered through another exit (${failover.touched.moved}) or not at all (${failover.touched.silent})`,
       0,
     ),
+    figure(
+      'told anew',
+      readyAfter,
+      'ms',
+      'the cut heals, until both routers are ready, which a standby is once it was told all flows',
+    ),
+    figure(
+      'IPVS entries that it then lacks',
+      Math.max(0, onNow.ipvs - onHealed.ipvs),
+      'count',
+      `the active router has ${onNow.ipvs.toLocaleString('en')}`,
+      0,
+    ),
+    figure(
+      'conntrack entries that it then lacks',
+      Math.max(0, onNow.conntrack - onHealed.conntrack),
+      'count',
+      `the active router has ${onNow.conntrack.toLocaleString('en')}`,
+    ),
   ]
 }
 
 /** Cuts the active router off; what the probe and all flows see of it. */
-async function takeOver(lab: Lab, flows: ManyFlows, active: string) {
-  const probe = await lab.startFlows({ client: 'client-1', count: 1, intervalMs: 10, protocol: 'udp' })
+async function takeOver(lab: Lab, flows: ManyFlows, probe: Flows, active: string) {
+  await probe.mark()
   const began = performance.now()
   await lab.faults.cutRouter(active)
   await awaitTakeover(lab, active)
@@ -225,7 +252,7 @@ async function takeOver(lab: Lab, flows: ManyFlows, active: string) {
   return { milliseconds, silence: report.longestSilenceMs, touched: await flows.touch() }
 }
 
-/** A router's tables once they have not grown for a while. */
+/** A router's tables once they have not changed for a while. */
 async function settled(lab: Lab, router: string): Promise<Tables> {
   let seen = await tablesOf(lab, router)
   let since = performance.now()
@@ -233,7 +260,7 @@ async function settled(lab: Lab, router: string): Promise<Tables> {
     `${router} to have been told all`,
     async () => {
       const now = await tablesOf(lab, router)
-      if (now.ipvs > seen.ipvs || now.conntrack > seen.conntrack) [seen, since] = [now, performance.now()]
+      if (!isDeepStrictEqual(now, seen)) [seen, since] = [now, performance.now()]
       // IPVS' sync holds messages that are not full back for two seconds.
       return performance.now() - since > 5000 ? now : undefined
     },

@@ -13,8 +13,8 @@ const events: readonly [key: 'dies' | 'returns' | 'drains' | 'routerCut', title:
 export const survivalBenchmark: Benchmark = {
   title: 'Survival: flows that each fault costs',
   lab: true,
-  async run(say, { flows, emulated }) {
-    const results = await compareWays(flows?.[0] ?? (emulated ? 300 : 1000), say)
+  async run(say, { flows }) {
+    const results = await compareWays(flows?.[0] ?? 1000, say)
     return [
       ...results.map(spread),
       ...events.flatMap(([key, title]) => results.flatMap((way) => lost(way, key, title))),

@@ -12,6 +12,8 @@ export interface EcmpRouter {
 const table = '153'
 /** Nexthop ids; the group's is beyond those of its members. */
 const group = 100
+/** More than there are flows, so that some are idle and a gateway that returns is given new flows. */
+const buckets = 2048
 /** Seconds that a bucket must have been idle before it may move; flows here are never idle for long. */
 const idleTimer = 120
 
@@ -44,7 +46,7 @@ export async function openEcmpRouter(lab: Lab, router: string, way: Exclude<Way,
         return
       }
       const members = gateways.map((via) => `ip nexthop replace id ${idOf(via)} via ${via} dev net1`)
-      const kind = `type resilient buckets 128 idle_timer ${idleTimer} unbalanced_timer 0`
+      const kind = `type resilient buckets ${buckets} idle_timer ${idleTimer} unbalanced_timer 0`
       await run(
         router,
         [
