@@ -12,6 +12,8 @@ const atOnce = 128
 /** Milliseconds until a datagram without an answer is sent again, and how often one is sent. */
 const patience = 1000
 const tries = 8
+/** Flows without an answer after which the others are not asked any more: all of them would take hours. */
+const mostSilent = 1000
 
 const { host, firstPort, ports } = JSON.parse(process.argv[2] ?? '{}') as ManyFlowsOptions
 const sockets: Socket[] = []
@@ -43,8 +45,10 @@ async function exchange(from: number, to: number, heard: (flow: number, exit: st
   const waiting = new Map<number, { since: number; sent: number }>()
   let next = from
   let again = 0
+  let silent = 0
   return new Promise((resolve) => {
     const proceed = (): void => {
+      if (silent > mostSilent) next = to
       while (waiting.size < atOnce && next < to) {
         waiting.set(next, { since: performance.now(), sent: 1 })
         send(next)
@@ -61,6 +65,7 @@ async function exchange(from: number, to: number, heard: (flow: number, exit: st
         if (now - state.since < patience) continue
         if (state.sent >= tries) {
           waiting.delete(flow)
+          silent += 1
           continue
         }
         waiting.set(flow, { since: now, sent: state.sent + 1 })

@@ -113,10 +113,19 @@ async function sendFrom(
     '-J',
     ...options,
   ]
-  const [busy, began] = [busySeconds(), performance.now()]
-  const carried = readResult(await lab.exec(host, argv, { timeoutMs: (seconds + 120) * 1000 }))
-  const took = (performance.now() - began) / 1000
-  return { ...carried, processor: busySeconds() - busy - idle * took }
+  // It says what went wrong on standard output.
+  const shell = ['bash', '-c', '"$0" "$@" || true', ...argv]
+  return awaitCondition(
+    "iperf3's server to be free",
+    async () => {
+      const [busy, began] = [busySeconds(), performance.now()]
+      const text = await lab.exec(host, shell, { timeoutMs: (seconds + 120) * 1000 })
+      if (text.includes('the server is busy')) return undefined
+      const took = (performance.now() - began) / 1000
+      return { ...readResult(text), processor: busySeconds() - busy - idle * took }
+    },
+    { timeoutMs: 30_000 },
+  )
 }
 
 const paths = {
