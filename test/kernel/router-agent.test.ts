@@ -365,6 +365,38 @@ describe('one router', () => {
     expect(after.reduce((sum, { echoes }, at) => sum + echoes - before[at]!.echoes, 0)).toBe(4)
   })
 
+  test('who takes a foreign address is answered neither by the pod network nor otherwise', async () => {
+    const foreign = ['203.0.113.77', '10.42.0.77']
+    await host.run({
+      argv: ['ip', 'link', 'add', 'eth0', 'netns', router, 'type', 'veth', 'peer', 'pod', 'netns', hub],
+    })
+    await shell(
+      hub,
+      `ip addr add 10.42.0.1/16 dev pod; ip link set pod up
+       nft 'table ip seen { chain in { type filter hook prerouting priority raw; iifname "pod" counter; }; }'`,
+    )
+    await shell(
+      router,
+      'ip addr add 10.42.0.13/16 dev eth0; ip link set eth0 up; ip route add default via 10.42.0.1 dev eth0',
+    )
+    await shell(client, foreign.map((each) => `ip addr add ${each}/32 dev lo`).join('\n'))
+    const seen = async () => Number(/packets (\d+)/.exec(await shell(hub, 'nft list table ip seen'))?.[1])
+    // To the router itself, and on the way through it: with no hop left, and with more than a hop takes.
+    for (const source of foreign) {
+      for (const ping of [`-W 1 192.168.50.241`, `-W 1 -t 1 ${internet}`, `-W 1 -M do -s 1400 192.168.50.99`]) {
+        expect(await shell(client, `ping -q -c 2 -i 0.2 -I ${source} ${ping} || true`)).toContain(' 0 received')
+      }
+    }
+    expect(await seen()).toBe(0)
+    // Who asks by the pod network is answered by it, from outside of the intranet too: kubelet may.
+    await shell(hub, 'ip addr add 172.20.0.1/32 dev pod')
+    expect(await shell(hub, 'ping -q -c 1 -W 5 -I 172.20.0.1 10.42.0.13')).toContain(' 1 received')
+    expect(await seen()).toBeGreaterThan(0)
+    await shell(client, foreign.map((each) => `ip addr del ${each}/32 dev lo`).join('\n'))
+    await shell(router, 'ip link del eth0')
+    await shell(hub, 'nft delete table ip seen')
+  })
+
   test('a gateway drains: what it has goes on, new flows avoid it', async () => {
     const flows = await open(6)
     const { perExit } = await flows.report()

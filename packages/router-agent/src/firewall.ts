@@ -46,11 +46,27 @@ function filter4(router: Router): IptablesSpec {
         `-p udp ${refuse}`,
         '-j ACCEPT',
       ],
-      // Without the link IPVS would look a gateway up in the main table and use the pod network.
-      'VG-OUTPUT': markMatches(router).map((match) => `! -o ${link} ${match} -j DROP`),
+      'VG-OUTPUT': outputRules(router),
     },
     jumps: { INPUT: 'VG-INPUT', FORWARD: 'VG-FORWARD', OUTPUT: 'VG-OUTPUT' },
   }
+}
+
+/**
+ * By the pod network a router answers who asked by it, kubelet from outside of the intranet too, and speaks to nobody else. A
+ * client may choose the source of what it sends; ICMP errors about it and answers to it would follow that source to there,
+ * and quote the client.
+ */
+function outputRules(router: Router): string[] {
+  const { system, link, syncLink } = router
+  return [
+    // Without the link IPVS would look a gateway up in the main table and use the pod network.
+    ...markMatches(router).map((match) => `! -o ${link} ${match} -j DROP`),
+    ...['lo', link, syncLink].map((own) => `-o ${own} -j ACCEPT`),
+    ...system.intranet.map((cidr) => `-d ${cidr} -j ACCEPT`),
+    '-m conntrack --ctstate ESTABLISHED --ctdir REPLY -j ACCEPT',
+    refuse,
+  ]
 }
 
 /** Client flows on their way to IPVS, answers to health checks, other routers' questions, ping. */
@@ -116,6 +132,9 @@ function mangle(router: Router): IptablesSpec {
     policies: {},
     chains: {
       'VG-PREROUTING': [
+        // From the internet come replies only. What begins with another source than one of this network is not answered,
+        // not even by an error: the kernel sends those before any filter of what it forwards, to wherever the source is.
+        `! -s ${plan.onLink} -i ${link} -m conntrack --ctstate INVALID,NEW -j DROP`,
         flow('tcp'),
         flow('udp'),
         flow('icmp', '-m conntrack --ctstate RELATED '),
