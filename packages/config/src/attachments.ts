@@ -60,8 +60,9 @@ const noIpv6 = { 'net.ipv6.conf.IFNAME.disable_ipv6': '1' }
  * A pod's /proc/sys is read-only, so what the agents need there is set here. Forwarding is not: the agents switch it on
  * themselves, after their filters, where they can; elsewhere a pod has it from its node, because a new namespace starts
  * with the IPv4 settings of the first one (net.core.devconf_inherit_init_net). Before its agent has run, such a pod would
- * send what comes in by one interface out by the other. Routers have no VIP until then, and send to healthy gateways only;
- * a gateway that clients are routed to themselves is given routes that lead nowhere, which its agent takes away.
+ * send what comes in by one interface out by the other: what a client sends by a route of its own, or a router to a
+ * gateway that was there before. So gateways and routers are given routes by the VIP, which lead to the active router, or
+ * nowhere while there is none; their agents take them away.
  */
 const forwarder = {
   // The kernel takes the higher of `all` and the interface (ip-sysctl).
@@ -101,7 +102,7 @@ export function networkAttachments(system: System): NetworkAttachment[] {
   const { clientRoutes, vip, gatewayAddresses } = addressPlan(system)
   // Without routers the clients' way out is the gateway itself.
   const via = routerNetwork === undefined ? (gatewayAddresses[0] ?? vip) : vip
-  const onGatewayNetwork = (range: string, routes?: WhereaboutsIpam['routes']) => bridge(gatewayNetwork, range, routes)
+  const onGatewayNetwork = (range: string, routes: WhereaboutsIpam['routes']) => bridge(gatewayNetwork, range, routes)
   const everywhere = (gw: string) => clientRoutes.map((dst) => ({ dst, gw }))
   const parts: Parts[] = [
     {
@@ -114,8 +115,7 @@ export function networkAttachments(system: System): NetworkAttachment[] {
     {
       name: 'gateway',
       description: 'Gateway pods, one tunnel each.',
-      // Without routers nobody has the VIP.
-      bridge: onGatewayNetwork(gatewayNetwork.gateways, routerNetwork === undefined ? everywhere(vip) : undefined),
+      bridge: onGatewayNetwork(gatewayNetwork.gateways, everywhere(vip)),
       tuning: { type: 'tuning', sysctl: { ...noIpv6, ...forwarder, ...gateway } },
     },
   ]
@@ -124,7 +124,7 @@ export function networkAttachments(system: System): NetworkAttachment[] {
       {
         name: 'router',
         description: 'Router pods, on the network of clients and gateways.',
-        bridge: onGatewayNetwork(gatewayNetwork.routers),
+        bridge: onGatewayNetwork(gatewayNetwork.routers, everywhere(vip)),
         tuning: { type: 'tuning', sysctl: { ...noIpv6, ...forwarder, ...router } },
       },
       {

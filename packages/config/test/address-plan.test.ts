@@ -10,6 +10,7 @@ import {
   networkLinks,
   parseRange,
   parseSystem,
+  type System,
 } from '@vpn-gateway/config'
 
 const file = new URL('../../../deploy/vpn-gateway.yaml', import.meta.url)
@@ -125,12 +126,20 @@ test('without routers clients are sent to the gateway itself, and there are no r
   const attachments = networkAttachments(single)
   expect(attachments.map((item) => item.metadata.name)).toEqual(['client', 'gateway'])
   expect(attachments[0]?.spec.config).toContain('"gw": "192.168.50.248"')
-  // Until its agent has set its filters, the gateway sends nothing of theirs out by the pod network.
-  const routesOf = (config = '{}') =>
-    (JSON.parse(config) as { plugins: { ipam: { routes?: { dst: string; gw: string }[] } }[] }).plugins[0]?.ipam.routes
-  expect(routesOf(attachments[1]?.spec.config)).toEqual(
-    addressPlan(single).clientRoutes.map((dst) => ({ dst, gw: '192.168.50.240' })),
-  )
-  const [, behindRouters] = networkAttachments(system)
-  expect(routesOf(behindRouters?.spec.config)).toBeUndefined()
+})
+
+test('until their agents have set their filters, gateways and routers send everything but the intranet to the VIP', () => {
+  const { routerNetwork: _routerNetwork, ...single } = system
+  const toVip = addressPlan(system).clientRoutes.map((dst) => ({ dst, gw: '192.168.50.240' }))
+  const routesOf = (of: System) =>
+    networkAttachments(of).map(({ metadata, spec: { config } }) => {
+      const { plugins } = JSON.parse(config) as { plugins: { ipam: { routes?: unknown } }[] }
+      return [metadata.name, plugins[0]?.ipam.routes]
+    })
+  expect(routesOf(system).filter(([name]) => name !== 'client')).toEqual([
+    ['gateway', toVip],
+    ['router', toVip],
+    ['router-sync', undefined],
+  ])
+  expect(routesOf(single).filter(([name]) => name !== 'client')).toEqual([['gateway', toVip]])
 })

@@ -9,21 +9,18 @@ import type { World } from './world.ts'
 export const alias = 'vpn-gateway'
 
 /**
- * How this agent's objects in the kernel are told from everybody else's. Without routers the attachment has the pod send
- * everything but the intranet to the virtual address, which nobody has: what clients send before the filters stand goes
- * nowhere, although a pod forwards as its node does.
+ * How this agent's objects in the kernel are told from everybody else's. The attachment has the pod send everything but the
+ * intranet to the virtual address, whose router sends it into a tunnel; without routers nobody has it. What clients send
+ * before the filters stand goes there, and not out by the pod network, although a pod forwards as its node does.
  */
-export function ownerOf(
-  { routerNetwork, gatewayNetwork }: System,
-  { interface: dev }: Pick<World, 'interface'>,
-): Owner {
+export function ownerOf({ gatewayNetwork }: System, { interface: dev }: Pick<World, 'interface'>): Owner {
   return {
     alias,
     protocol: 151,
     rulePriorities: [1500, 1599],
     chainPrefix: 'VG-',
     nftTables: [],
-    ...(routerNetwork === undefined ? { untilFiltered: { via: gatewayNetwork.vip, dev } } : {}),
+    untilFiltered: { via: gatewayNetwork.vip, dev },
   }
 }
 

@@ -5,7 +5,7 @@ import { createCheckerWatch } from './checker-watch.ts'
 import { refillConntrack } from './conntrack-refill.ts'
 import { createConntrackdDaemon } from './conntrackd-daemon.ts'
 import { createConntrackdWatch } from './conntrackd-watch.ts'
-import { desired, owner } from './desired.ts'
+import { desired, ownerOf } from './desired.ts'
 import { createGateways } from './gateways.ts'
 import { createHealthLoop } from './health.ts'
 import { createIpvsResync } from './ipvs-resync.ts'
@@ -47,7 +47,7 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
 
   const reconciler = createReconciler({
     name: 'reconciler',
-    owner,
+    owner: ownerOf(router),
     runner,
     desired: () => desired(router, world()),
     log,

@@ -1,7 +1,7 @@
 /** What the agent would have the kernel hold on this machine, for whoever only wants to know. */
 import type { System } from '@vpn-gateway/config'
 import { listNftTable, readIpvs, type DesiredState, type Owner, type Runner } from '@vpn-gateway/kernel'
-import { desired, owner } from './desired.ts'
+import { desired, ownerOf } from './desired.ts'
 import { orphanTable } from './firewall.ts'
 import { clientService, liveServers } from './ipvs.ts'
 import { identify } from './preflight.ts'
@@ -27,7 +27,10 @@ export async function intent(
   const servers = clientService(await readIpvs().catch(() => undefined))?.realServers ?? []
   const live = liveServers(servers)
   const orphans = await verdictOn(runner, router)
-  return { desired: desired(router, { live, inService: servers.length, orphans, ipv6: hasIpv6() }), owner }
+  return {
+    desired: desired(router, { live, inService: servers.length, orphans, ipv6: hasIpv6() }),
+    owner: ownerOf(router),
+  }
 }
 
 /**

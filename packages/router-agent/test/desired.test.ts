@@ -5,7 +5,7 @@
 import { networkAttachments } from '@vpn-gateway/config'
 import { parseIptablesSave, parseNftBody } from '@vpn-gateway/kernel'
 import { describe, expect, test } from 'vitest'
-import { desired, owner } from '../src/desired.ts'
+import { desired, ownerOf } from '../src/desired.ts'
 import type { World } from '../src/world.ts'
 import { exampleRouter, recorded } from './router.ts'
 
@@ -18,6 +18,7 @@ const world: World = {
   orphans: 'reset',
   ipv6: true,
 }
+const owner = ownerOf(exampleRouter())
 const state = (changes: Partial<World> = {}) => desired(exampleRouter(), { ...world, ...changes })
 const gatewayRoute = (changes: Partial<World> = {}) => state(changes).routes?.find((route) => route.table === 153)
 
@@ -153,6 +154,10 @@ describe('routes', () => {
     })
     const { 'net/ipv4/ip_forward': _, ...wanted } = state().sysctls ?? {}
     expect(Object.fromEntries(given)).toMatchObject(wanted)
+  })
+
+  test('what the attachment leaves in the way until the filters stand is taken away', () => {
+    expect(owner.untilFiltered).toEqual({ via: '192.168.50.240', dev: 'net1' })
   })
 
   test('forwarding is the last of the kernel parameters', () => {
