@@ -3,21 +3,14 @@
  * still. What the kernel then holds is what the parser made of the file. The parser's own tests have the invalid ones.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  createRunner,
-  parseWireguardDump,
-  renderWireguardConfig,
-  type WireguardDevice,
-  type WireguardSpec,
-} from '@vpn-gateway/kernel'
+import { createRunner, parseWireguardDump, renderWireguardConfig, type WireguardSpec } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { UserError } from '../../packages/config/src/errors.ts'
-import { joinEndpoint } from '../../packages/gateway-agent/src/endpoint.ts'
 import { parseTunnelFile } from '../../packages/gateway-agent/src/tunnel-file.ts'
 import { sampleFiles } from '../../packages/gateway-agent/test/damaged-file.ts'
+import { comparable, specOf } from '../../packages/gateway-agent/test/tunnel-spec.ts'
 
 const namespace = 'gf-files'
 const host = createRunner()
@@ -40,50 +33,17 @@ afterAll(async () => {
 })
 
 /** What the agent would have the kernel hold; undefined for a file that it refuses. */
-function specOf(text: string): WireguardSpec | undefined {
+function readSpec(text: string): WireguardSpec | undefined {
   try {
-    const { privateKey, publicKey, listenPort, peers } = parseTunnelFile(text, 'wg.conf')
-    return {
-      name: 'wg0',
-      privateKey,
-      publicKey,
-      ...(listenPort === undefined ? {} : { listenPort }),
-      peers: peers.map(({ endpoint, ...peer }) => {
-        if (endpoint === undefined) return peer
-        // There is nobody to ask for a host name.
-        const address = isIP(endpoint.host) === 0 ? '192.0.2.7' : endpoint.host
-        return { ...peer, endpoint: joinEndpoint(address, endpoint.port) }
-      }),
-    }
+    return specOf(parseTunnelFile(text, 'wg.conf'), 'wg0')
   } catch (error) {
     if (error instanceof UserError) return undefined
     throw error
   }
 }
 
-type Comparable = Pick<WireguardDevice, 'publicKey' | 'listenPort'> & {
-  peers: readonly WireguardSpec['peers'][number][]
-}
-
-/** Configuration only, in one order. */
-function comparable({ publicKey, listenPort, peers }: Comparable): unknown {
-  return {
-    publicKey,
-    listenPort,
-    peers: peers
-      .map((peer) => [
-        peer.publicKey ?? '',
-        peer.presharedKey ?? '',
-        peer.endpoint ?? '',
-        (peer.allowedIps ?? []).toSorted().join(' '),
-        peer.persistentKeepalive ?? 0,
-      ])
-      .sort((one, other) => String(one[0]).localeCompare(String(other[0]))),
-  }
-}
-
 test.each(['whole', 'damaged'] as const)('%s files: the kernel holds what was read', async (kind) => {
-  const specs = sampleFiles(100, seed)[kind].flatMap((text) => specOf(text) ?? [])
+  const specs = sampleFiles(100, seed)[kind].flatMap((text) => readSpec(text) ?? [])
   // Most damage makes a file invalid, and not all of it.
   expect(specs.length).toBeGreaterThan(kind === 'whole' ? 99 : 5)
   await Promise.all(

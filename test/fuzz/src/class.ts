@@ -62,19 +62,23 @@ export function fuzzClass<T>({ name, inputs, check, prepare, most = 100 }: FuzzD
         if (open instanceof Promise) await settled(open)
       })
       const release = await prepare?.()
-      for (let done = 0, round = 0; done < count; done += chunk, round += 1) {
-        const found = await fc.check(property, {
-          numRuns: Math.min(chunk, count - done),
-          seed: (seed + round) | 0,
-          endOnFailure: true,
-        })
-        if (found.failed) throw failure(name, found, (seed + round) | 0)
-        if (round === 0 && count > chunk) heap = usedHeap()
-        onProgress?.(Math.min(done + chunk, count))
+      let heapGrowth = 0
+      try {
+        for (let done = 0, round = 0; done < count; done += chunk, round += 1) {
+          const found = await fc.check(property, {
+            numRuns: Math.min(chunk, count - done),
+            seed: (seed + round) | 0,
+            endOnFailure: true,
+          })
+          if (found.failed) throw failure(name, found, (seed + round) | 0)
+          if (round === 0 && count > chunk) heap = usedHeap()
+          onProgress?.(Math.min(done + chunk, count))
+        }
+        if (count > chunk) heapGrowth = usedHeap() - heap
+      } finally {
+        await release?.()
       }
       const seconds = (performance.now() - started) / 1000
-      const heapGrowth = count > chunk ? usedHeap() - heap : 0
-      await release?.()
       if (heapGrowth > mostGrowth) throw new Error(`${name}: the heap grew by ${heapGrowth} bytes`)
       return { name, inputs: count, seconds, heapGrowth, slowest }
     },

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { classes as config } from '../../../packages/config/test/fuzz-classes.ts'
 import { classes as gateway } from '../../../packages/gateway-agent/test/fuzz-classes.ts'
+import { throughWg } from '../../../packages/gateway-agent/test/fuzz-wg.ts'
 import { classes as kernel } from '../../../packages/kernel/test/fuzz-classes.ts'
 import { classes as node } from '../../../packages/node-agent/test/fuzz-classes.ts'
 import { classes as router } from '../../../packages/router-agent/test/fuzz-classes.ts'
@@ -13,7 +14,8 @@ import type { FuzzResult } from './class.ts'
 const mostHealth = 100
 
 const help = `usage: npm run fuzz -- [--class TEXT] [--inputs NUMBER] [--seed NUMBER]
-  --class TEXT     only classes whose name holds the text; health is one
+  --class TEXT     only classes whose name holds the text; health is one, and 'through wg', which runs only if named: it
+                   needs root, wg and wireguard-go, and an input is fifty files
   --inputs NUMBER  of each class, 1 to 100000000 (default 100000)
   --seed NUMBER    0 to 2147483647, the same inputs again (default: another one each time)
 Exit codes: 0 all held, 1 something did not, 2 wrong arguments.`
@@ -54,9 +56,9 @@ const options = readArguments()
 const inputs = number('inputs', options.inputs, 1, 100_000_000)
 const seed =
   options.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : number('seed', options.seed, 0, 2 ** 31 - 1)
-const chosen = [...config, ...runtime, ...kernel, ...gateway, ...router, ...node].filter(({ name }) =>
-  name.includes(options.class),
-)
+const ordinary = [...config, ...runtime, ...kernel, ...gateway, ...router, ...node]
+const all = options.class === '' ? ordinary : [...ordinary, throughWg]
+const chosen = all.filter(({ name }) => name.includes(options.class))
 const health = 'health'.includes(options.class)
 if (chosen.length === 0 && !health) fail(`--class: "${options.class}": no class has this in its name`)
 
