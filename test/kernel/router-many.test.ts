@@ -102,7 +102,7 @@ const inService = (wanted: readonly string[]): Promise<Shown> =>
       if (served.toSorted().join() !== wanted.toSorted().join()) throw new Error(`${served.length} are`)
       return shown
     },
-    { timeoutMs: 120_000 },
+    { timeoutMs: 200_000 },
   )
 
 test('250 gateways are in service, each with its weight, and the kernel holds what it should', async () => {
@@ -118,11 +118,11 @@ test('250 gateways are in service, each with its weight, and the kernel holds wh
       if (status !== 200) throw new Error(body)
       return true
     },
-    { timeoutMs: 60_000 },
+    { timeoutMs: 90_000 },
   )
   const routes = await host.run({ argv: ['ip', '-n', router, 'route', 'show', 'table', '153'] })
   expect(routes.match(/nexthop via/g)?.length).toBe(64)
-})
+}, 300_000)
 
 test('half of them die at once: those and no others are taken out, and taken in again when they return', async () => {
   onTestFailed(() => console.log(log.slice(-60).join('')))
@@ -139,4 +139,4 @@ test('half of them die at once: those and no others are taken out, and taken in 
     dying.map((each) => `address add ${healthAddress(each)}/32 dev net1`),
   )
   await inService(gateways)
-})
+}, 420_000)
