@@ -1,6 +1,6 @@
 /** How each fault of the list is done, and undone. */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Flush, Lab, RouterProcess } from '@vpn-gateway/lab'
+import { routerProcesses, type Flush, type Lab, type RouterProcess } from '@vpn-gateway/lab'
 import { addressOf, gatewaysOf, withWeight } from '../awaiting.ts'
 import type { FaultName } from './catalog.ts'
 
@@ -15,12 +15,14 @@ const repairsItself: Undo = () => undefined
 /** Milliseconds that a flapping gateway is cut off, and is there, each time. */
 const flapMs = 1000
 
-/** Sends SIGCONT to what may have been found stuck and ended meanwhile. */
-function goOn(lab: Lab, router: string, which?: readonly RouterProcess[]): void {
-  try {
-    lab.faults.signalRouter(router, 'SIGCONT', which)
-  } catch {
-    // No such process, or no file that names it: its supervisor is about to start another.
+/** Sends SIGCONT to each process, but for one that was found stuck and ended meanwhile. */
+function goOn(lab: Lab, router: string, which: readonly RouterProcess[]): void {
+  for (const process of which) {
+    try {
+      lab.faults.signalRouter(router, 'SIGCONT', [process])
+    } catch {
+      // No such process, or no file that names it: its supervisor is about to start another.
+    }
   }
 }
 
@@ -68,7 +70,7 @@ export const deeds: Record<FaultName, Deed> = {
   },
   'router-stopped': async (lab, on) => {
     lab.faults.signalRouter(on, 'SIGSTOP')
-    return () => goOn(lab, on)
+    return () => goOn(lab, on, routerProcesses)
   },
   'router-deleted': async ({ faults }, on) => {
     await faults.killRouter(on)

@@ -23,7 +23,7 @@ const flushCommands: Record<Flush, string> = {
 }
 
 /** Tables of routes for what clients send. */
-const clientTables: Partial<Record<PodKind, readonly number[]>> = { gateway: [151], router: [152, 153] }
+const clientTables: Partial<Record<PodKind, readonly number[]>> = { gateway: [151], router: [152, 153, 154] }
 
 /** Makes these faults of one lab. */
 export function createKernelFaults({ runner, topology }: LabContext): KernelFaults {
