@@ -17,9 +17,9 @@ export default defineConfig({
         test: {
           name: 'kernel',
           include: ['test/kernel/**/*.test.ts'],
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           // A hook that makes a network starts a hundred processes.
-          hookTimeout: 300_000,
+          hookTimeout: 600_000,
           fileParallelism: false,
         },
       },
@@ -28,7 +28,7 @@ export default defineConfig({
           name: 'lab',
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 300_000,
-          hookTimeout: 300_000,
+          hookTimeout: 600_000,
           fileParallelism: false,
         },
       },

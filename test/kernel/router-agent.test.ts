@@ -121,7 +121,7 @@ async function until<T>(what: string, seconds: number, attempt: () => Promise<T 
 }
 
 const ready = (namespace = router) =>
-  until('ready', 100, async () => ((await ask('/readyz', namespace)).status === 200 ? true : undefined))
+  until('ready', 250, async () => ((await ask('/readyz', namespace)).status === 200 ? true : undefined))
 
 async function show<T>(path: string, namespace = router): Promise<T> {
   const { status, body } = await ask(path, namespace)
@@ -759,7 +759,7 @@ describe('a large table', () => {
       for (let i = 0; i < ${times}; i += 1) { const t = performance.now()
         body = await (await fetch('http://127.0.0.1:9802${path}')).text(); times.push(performance.now() - t) }
       console.log(JSON.stringify({ median: times.sort((a, b) => a - b)[times.length >> 1], body })) })()`
-    const text = await on(router)({ argv: [process.execPath, '-e', script], timeoutMs: 100_000 })
+    const text = await on(router)({ argv: [process.execPath, '-e', script], timeoutMs: 250_000 })
     return JSON.parse(text) as { median: number; body: string }
   }
 
@@ -789,5 +789,5 @@ describe('a large table', () => {
       `a scrape: ${idle.toFixed(0)} ms idle, ${full.toFixed(0)} ms with ${flows} flows; one client of ${some}: ${listing.median.toFixed(0)} ms`,
     )
     expect(full).toBeLessThan(2 * idle)
-  }, 240_000)
+  }, 900_000)
 })

@@ -6,7 +6,7 @@ import { loadSystem } from '@vpn-gateway/config'
 import type { System } from '@vpn-gateway/config'
 import { createRunner } from '@vpn-gateway/kernel'
 import { parse } from 'yaml'
-import { createContext } from './context.ts'
+import { createContext, podNamed } from './context.ts'
 import type { LabContext, LabState } from './context.ts'
 import { createLab } from './lab.ts'
 import type { Lab } from './lab.ts'
@@ -136,14 +136,14 @@ async function build(context: LabContext, system: System, step: Step): Promise<L
 
   const podAgents = lab.agents.names.filter((name) => !nodeNames.includes(name))
   await Promise.all(podAgents.map((name) => lab.agents.prepare(name)))
-  for (const name of podAgents) lab.agents.start(name)
-  await awaitServers(context)
-  await Promise.all(
-    podAgents.map(async (name) => {
-      await lab.agents.awaitReady(name)
-      step(`${name} ready`)
-    }),
-  )
+  // Routers last: without a gateway they look for one all the time, and keep an emulated machine from starting any.
+  for (const kind of ['gateway', 'router'] as const) {
+    const names = podAgents.filter((name) => podNamed(topology, name).kind === kind)
+    for (const name of names) lab.agents.start(name)
+    if (kind === 'gateway') await awaitServers(context)
+    await Promise.all(names.map((name) => lab.agents.awaitReady(name)))
+    if (names.length > 0) step(`${names.join(', ')} ready`)
+  }
   if (topology.variant === 'full') {
     await awaitCondition('one router to hold the VIP', () => lab.activeRouter(), { timeoutMs: 20_000 })
     step(`${await lab.activeRouter()} holds the VIP ${state.vip}`)

@@ -38,7 +38,7 @@ export interface AgentReadiness {
 }
 
 /** Milliseconds that an agent may take to become ready: emulated, on a busy machine, with all of them starting at once. */
-const READY_TIMEOUT_MS = 180_000
+const READY_TIMEOUT_MS = 400_000
 
 /** Makes the control of one lab's agents. */
 export function createAgents(context: LabContext): Agents {
@@ -94,7 +94,8 @@ export function createAgents(context: LabContext): Agents {
           const { state: readiness, reasons } = parseReadiness(body)
           throw new Error(`${readiness}: ${reasons.join('; ')}`)
         },
-        { timeoutMs },
+        // Each look costs an emulated processor some 50 ms.
+        { timeoutMs, intervalMs: 500 },
       )
     },
     plan: (name) => freshPlan(context, specOf(name)),
