@@ -11,10 +11,12 @@ const programs = {
   lab: 'test/lab/src/inside.ts',
   'lab-answer': 'test/lab/src/traffic/answer-main.ts',
   'lab-flows': 'test/lab/src/traffic/flows-main.ts',
+  'lab-sender': 'test/lab/src/traffic/sender-main.ts',
   'lab-compare': 'test/compare/src/story.ts',
   'lab-demo': 'test/demo/src/story.ts',
   'lab-failover': 'test/demo/src/failover.ts',
   'lab-chaos': 'test/demo/src/chaos/chaos.ts',
+  'lab-leaks': 'test/demo/src/leaks.ts',
   bench: 'test/bench/src/inside.ts',
   'bench-flows': 'test/bench/src/many-flows-main.ts',
 }

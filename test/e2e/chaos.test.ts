@@ -2,10 +2,10 @@
 import { randomInt } from 'node:crypto'
 import { beforeAll, expect, test } from 'vitest'
 import { takeDown } from '@vpn-gateway/lab'
-import { hear, type Told } from './told.ts'
+import { hear, type ToldStory } from './told.ts'
 
 const flows = 32
-let story: Told
+let story: ToldStory
 
 beforeAll(async () => {
   // What a fixed seed chooses would be tried once for all; a failure prints seed and trace, which `npm run chaos` takes.

@@ -1,10 +1,10 @@
 /** Everything that can happen to routers, with fewer flows than `npm run failover` has: what is lost and what leaks. */
 import { beforeAll, expect, test } from 'vitest'
 import { takeDown } from '@vpn-gateway/lab'
-import { hear, type Told } from './told.ts'
+import { hear, type ToldStory } from './told.ts'
 
 const flows = 60
-let story: Told
+let story: ToldStory
 
 beforeAll(async () => {
   story = await hear('failover', '--flows', String(flows))

@@ -1,10 +1,10 @@
 /** The demo's story with fewer flows: what is lost and what leaks, each as a test of its own, on one lab. */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { takeDown } from '@vpn-gateway/lab'
-import { hear, type Told } from './told.ts'
+import { hear, type ToldStory } from './told.ts'
 
 const flows = 90
-let story: Told
+let story: ToldStory
 
 beforeAll(async () => {
   story = await hear('demo', '--flows', String(flows))

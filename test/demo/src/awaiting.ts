@@ -1,7 +1,6 @@
 /** What stories wait for. */
 import { awaitCondition, type Lab } from '@vpn-gateway/lab'
 import { hexadecimal, parseIpvs } from '@vpn-gateway/kernel'
-import { parseDocument } from 'yaml'
 
 /** Waits for a router to take the VIP over from another; resolves to its name. */
 export function awaitTakeover(lab: Lab, from: string): Promise<string> {
@@ -103,11 +102,4 @@ export async function pairOf(lab: Lab, timeoutMs = 30_000): Promise<Pair> {
   const standby = routersOf(lab).find((name) => name !== active)
   if (standby === undefined) throw new Error('the lab has one router only')
   return { active, standby }
-}
-
-/** The system file with another weight of one gateway. */
-export function withWeight(text: string, address: string, weight: number): string {
-  const document = parseDocument(text)
-  document.setIn(['gateway', 'weights', address], weight)
-  return document.toString()
 }

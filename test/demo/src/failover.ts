@@ -16,10 +16,10 @@ import {
   gatewaysOf,
   pairOf,
   routersOf,
-  withWeight,
 } from './awaiting.ts'
 import { chapter, clients, line, paceOf, progress, seconds, type Stage } from './stage.ts'
-import { tellStory } from './teller.ts'
+import { withWeight } from './system-text.ts'
+import { chosenBy, tellStory } from './teller.ts'
 
 /** Seconds for what has no event of its own: three lines on every flow. */
 const observed = ({ intervalMs: between }: Stage): number => (3 * between) / 1000 + 1
@@ -577,10 +577,7 @@ const scenarios: readonly Scenario[] = [
 ]
 
 await tellStory({ intervalMs: paceOf, udpShare: 0.25 }, async (stage, { only }) => {
-  const chosen = scenarios.filter(({ name }) => only.length === 0 || only.some((text) => name.includes(text)))
-  if (chosen.length === 0) {
-    throw new Error(`--only ${only.join(' ')}: expected one of ${scenarios.map(({ name }) => name).join(', ')}`)
-  }
+  const chosen = chosenBy(only, scenarios)
   for (const scenario of chosen) {
     chapter(scenario.title, scenario.text)
     await scenario.play(stage)

@@ -2,7 +2,7 @@
 import { access, constants, open, rm, stat, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { UserError } from '@vpn-gateway/config'
-import type { StoryResult } from './message.ts'
+import type { LeakResult, StoryResult } from './message.ts'
 
 /** Absolute path of one that the user typed: relative to where they typed it, while npm starts us at the repository's root. */
 export const typedPath = (path: string): string => resolve(process.env['INIT_CWD'] ?? '.', path)
@@ -26,7 +26,7 @@ export async function requireWritable(path: string): Promise<void> {
 }
 
 /** Writes the figures; throws a `UserError` where that has become impossible. */
-export async function writeJson(path: string, result: StoryResult): Promise<void> {
+export async function writeJson(path: string, result: StoryResult | LeakResult): Promise<void> {
   await writeFile(typedPath(path), `${JSON.stringify(result, null, 2)}\n`).catch((error: unknown) => {
     throw mistake(path, error)
   })

@@ -11,7 +11,7 @@ import { bootMachine, requireArchitecture, type VirtualMachine } from '@vpn-gate
 import { help, parseDemoArguments, type DemoRequest } from './arguments.ts'
 import { parseTrace, renderTrace } from './chaos/trace.ts'
 import { requireWritable, typedPath, writeJson } from './json-file.ts'
-import type { ChaosResult, StoryResult, Message } from './message.ts'
+import type { ChaosResult, LeakResult, Message, StoryResult } from './message.ts'
 import { createScreen, picture, type Screen } from './screen.ts'
 
 const root = resolve(import.meta.dirname, '../../..')
@@ -26,7 +26,8 @@ async function main(args: readonly string[]): Promise<number> {
   if (request.json !== undefined) await requireWritable(request.json)
   if (request.replay !== undefined) await requireTrace(request.replay)
   const screen = createScreen(process.stdout)
-  let result: StoryResult = { events: [], spread: {}, ok: false }
+  let result: StoryResult | LeakResult =
+    request.story === 'leaks' ? { cases: [], ok: false } : { events: [], spread: {}, ok: false }
   try {
     process.stdout.write(`vpn-gateway: chosen pods reach the internet through several VPN tunnels\n${picture}`)
     screen.show({
@@ -37,7 +38,7 @@ async function main(args: readonly string[]): Promise<number> {
     await prepare(request, screen)
     result = await tell(request, screen)
     if (!result.ok) await keepLogs(screen)
-    if (!result.ok && result.chaos !== undefined) await keepTrace(result.chaos, screen)
+    if (!result.ok && 'chaos' in result && result.chaos !== undefined) await keepTrace(result.chaos, screen)
     return result.ok ? 0 : 1
   } finally {
     screen.end()
@@ -62,12 +63,12 @@ async function prepare({ noKvm }: DemoRequest, screen: Screen): Promise<void> {
 }
 
 /** Runs the story inside and shows what it tells; what it says outside of the protocol is shown as it is. */
-async function tell(request: DemoRequest, screen: Screen): Promise<StoryResult> {
+async function tell(request: DemoRequest, screen: Screen): Promise<StoryResult | LeakResult> {
   if (machine === undefined) throw new Error('no machine')
   const { story, flows, only } = request
   screen.show({ type: 'progress', text: 'starting inside' })
   const output = new PassThrough()
-  let result: StoryResult | undefined
+  let result: StoryResult | LeakResult | undefined
   const lines = createInterface({ input: output })
   lines.on('line', (text) => {
     const message = parseMessage(text)

@@ -1,6 +1,6 @@
 /** What the story, inside the machine, tells the screen outside: one JSON document a line. */
 
-import type { Footprint } from '@vpn-gateway/lab'
+import type { Footprint, Sent } from '@vpn-gateway/lab'
 import type { Round } from './chaos/catalog.ts'
 
 /** Events of the demo, in their order. */
@@ -53,6 +53,25 @@ export interface StoryResult {
   chaos?: ChaosResult
 }
 
+/** One case of the leak suite. */
+export interface LeakCase {
+  case: string
+  /** Packets that the clients sent meanwhile, by kind; of TCP those that begin a connection. */
+  sent: Sent
+  /** Packets of clients seen outside a tunnel. */
+  leaked_packets: number
+  /** Packets that were leaked on purpose afterwards and seen, by place. */
+  control: { pods: number; underlay: number; internet: number }
+  /** Milliseconds from the fault, or from when its repair could begin, until all was in place again; where that is measured. */
+  closed_ms?: number
+}
+
+export interface LeakResult {
+  cases: LeakCase[]
+  /** Every promise held. */
+  ok: boolean
+}
+
 export type Message =
   /** A new part of the story and what it is about. */
   | { type: 'chapter'; title: string; text: string }
@@ -62,4 +81,4 @@ export type Message =
   | { type: 'line'; text: string }
   /** One promise, whether it held, and whether it is about time, which a busy machine may break where the system does not. */
   | { type: 'promise'; text: string; held: boolean; timed: boolean }
-  | { type: 'result'; result: StoryResult }
+  | { type: 'result'; result: StoryResult | LeakResult }

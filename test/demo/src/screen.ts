@@ -1,5 +1,6 @@
 /** Draws the story: live on a terminal, as plain lines elsewhere. */
-import type { StoryEvent, StoryResult, Message } from './message.ts'
+import { sentKinds } from '@vpn-gateway/lab/traffic/destination.ts'
+import type { LeakCase, LeakResult, Message, StoryEvent, StoryResult } from './message.ts'
 
 /** The part of a stream that the screen writes to. */
 export interface Output {
@@ -98,13 +99,13 @@ export function createScreen(out: Output): Screen {
   }
 }
 
-/** A column of the closing table. */
-interface Column {
+/** A column of a closing table. */
+interface Column<Row> {
   title: string
-  cell: (event: StoryEvent) => string | undefined
+  cell: (row: Row) => string | undefined
 }
 
-const columns: readonly Column[] = [
+const storyColumns: readonly Column<StoryEvent>[] = [
   { title: 'event', cell: ({ event }) => event },
   { title: 'at', cell: ({ at_s: at }) => (at === undefined ? undefined : `${at} s`) },
   {
@@ -118,16 +119,36 @@ const columns: readonly Column[] = [
   { title: 'leaked packets', cell: ({ leaked_packets: leaked }) => String(leaked) },
 ]
 
-/** The closing table: a line for each event, without the columns that none has. */
-export function renderTable({ events }: StoryResult): string {
-  const shown = columns.filter(({ cell }) => events.length === 0 || events.some((event) => cell(event) !== undefined))
+const leakColumns: readonly Column<LeakCase>[] = [
+  { title: 'case', cell: (item) => item.case },
+  ...sentKinds.map((kind) => ({ title: `${kind} sent`, cell: ({ sent }: LeakCase) => String(sent[kind]) })),
+  { title: 'leaked', cell: ({ leaked_packets: leaked }) => String(leaked) },
+  { title: 'control seen', cell: ({ control }) => `${control.pods} + ${control.underlay} + ${control.internet}` },
+  {
+    title: 'closed for',
+    cell: ({ closed_ms: closed }) => (closed === undefined ? undefined : `${(closed / 1000).toFixed(2)} s`),
+  },
+]
+
+/** Cells of the leak suite's table, a row for each case. */
+export const leakRows = ({ cases }: LeakResult): string[][] =>
+  cases.map((item) => leakColumns.map(({ cell }) => cell(item) ?? ''))
+
+/** The closing table: a line for each event or case, without the columns that none has. */
+export function renderTable(result: StoryResult | LeakResult): string {
+  return 'cases' in result ? tableOf(leakColumns, result.cases) : tableOf(storyColumns, result.events)
+}
+
+function tableOf<Row>(columns: readonly Column<Row>[], items: readonly Row[]): string {
+  const shown = columns.filter(({ cell }) => items.length === 0 || items.some((item) => cell(item) !== undefined))
   const head = shown.map(({ title }) => title)
-  const rows = events.map((event) => shown.map(({ cell }) => cell(event) ?? ''))
+  const rows = items.map((item) => shown.map(({ cell }) => cell(item) ?? ''))
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)))
   const lineOf = (cells: string[]) =>
     cells
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
       .join('  ')
+      .trimEnd()
   return [lineOf(head), widths.map((width) => '─'.repeat(width)).join('  '), ...rows.map(lineOf)].join('\n')
 }
 

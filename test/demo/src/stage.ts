@@ -55,17 +55,27 @@ export interface StageOptions {
   udpFlows?: number
 }
 
+/** Counts the promises that were broken and tells of each. */
+export function createPromises(): Pick<Stage, 'promise' | 'broken'> {
+  let broken = 0
+  return {
+    broken: () => broken,
+    promise(text, held, timed = false) {
+      if (!held) broken += 1
+      tell({ type: 'promise', text, held, timed })
+    },
+  }
+}
+
 /** Shows that the capture sees a leak where one could be. */
-export async function controlCapture(lab: Lab, capture: Capture): Promise<void> {
+export async function controlCapture(capture: Capture): Promise<void> {
   chapter(
     'A capture that would see a leak',
-    "Watched: what leaves any pod's eth0 that is neither WireGuard nor cluster traffic, and what reaches the internet from anyone but the exits.",
+    "Watched: what leaves any pod's eth0 that is neither WireGuard nor cluster traffic, what is on the underlay and not VXLAN, and what reaches the internet from anyone but the exits.",
   )
-  progress('leaking one packet on purpose')
+  progress('leaking packets on purpose')
   await capture.control(clients[0])
-  line(
-    `one packet leaked on purpose from ${lab.topology.pods.find((pod) => pod.kind === 'client')?.name}: seen at both places, forgotten again`,
-  )
+  line(`packets of every kind leaked on purpose from ${clients[0]} and its node: seen at all places, forgotten again`)
 }
 
 /** Opens the flows, evenly over the clients. */
@@ -84,7 +94,6 @@ export async function openStage({ lab, capture, flowCount, intervalMs, udpFlows 
   const flows = await Promise.all(wanted.map((options) => lab.startFlows(options)))
   const events: StoryEvent[] = []
   let leakedBefore = 0
-  let broken = 0
 
   const report = async () => sumReports(await Promise.all(flows.map((flow) => flow.report())))
   const leaks = async () => {
@@ -101,11 +110,7 @@ export async function openStage({ lab, capture, flowCount, intervalMs, udpFlows 
     intervalMs,
     events,
     spread: {},
-    broken: () => broken,
-    promise(text, held, timed = false) {
-      if (!held) broken += 1
-      tell({ type: 'promise', text, held, timed })
-    },
+    ...createPromises(),
     async mark() {
       progress('what was lost connects again')
       const results = await Promise.all(flows.map((flow) => flow.refill()))

@@ -6,7 +6,7 @@ export interface StoryArguments {
   flows: number
   /** Directory that gets the agents' logs. */
   logs?: string
-  /** Of the failover's scenarios, those whose names contain one of these; empty: all. */
+  /** Of the failover's scenarios or the leak suite's cases, those whose names contain one of these; empty: all. */
   only: readonly string[]
   /** Chaos: minutes in which rounds begin. */
   minutes: number

@@ -30,6 +30,7 @@ test('help, in either spelling', () => {
 test('another story, and some of it', () => {
   const args = ['--story', 'failover', '--only', 'cut', '--only', 'killed']
   expect(parseDemoArguments(args)).toMatchObject({ story: 'failover', only: ['cut', 'killed'] })
+  expect(parseDemoArguments(['--story', 'leaks', '--only', 'ipv6'])).toMatchObject({ story: 'leaks', only: ['ipv6'] })
 })
 
 test('chaos, by a seed or a trace', () => {
@@ -43,7 +44,7 @@ test('chaos, by a seed or a trace', () => {
 test.each([
   [['--flows', '0'], '--flows: "0": expected a whole number from 30 to 6000'],
   [['--flows', '1e2'], '--flows: "1e2": expected a whole number from 30 to 6000'],
-  [['--story', 'fairy'], '--story: "fairy": expected demo, failover, chaos'],
+  [['--story', 'fairy'], '--story: "fairy": expected demo, failover, chaos, leaks'],
   [['--seed', '7'], '--seed: npm run chaos takes it'],
   [['--story', 'failover', '--replay', 'x'], '--replay: npm run chaos takes it'],
   [['--story', 'chaos', '--minutes', '0'], '--minutes: "0": expected a whole number from 1 to 1440'],
@@ -55,6 +56,7 @@ test.each([
     '--replay: the trace says what happens, expected neither --seed nor --minutes',
   ],
   [['--story', 'chaos', '--only', 'cut'], '--only: the chaos is told whole'],
+  [['--story', 'leaks', '--seed', '7'], '--seed: npm run chaos takes it'],
   [['--only', 'cut'], '--only: the demo is told whole'],
   [['--flow'], "Unknown option '--flow': --help lists the options"],
 ])('%j is refused', (args, problem) => {

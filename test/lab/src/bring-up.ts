@@ -15,6 +15,7 @@ import { attachmentsOf } from './pods/attachments.ts'
 import { attachPods } from './pods/pod.ts'
 import { logTail, processId, startProcess } from './pods/process.ts'
 import {
+  ANSWER,
   CLUSTER,
   INTERNET,
   echoPort,
@@ -41,6 +42,11 @@ export interface BringUpOptions {
   images?: string
   /** System file; the variant's of `deploy/` unless said. */
   systemFile?: string
+  /**
+   * Called when all pods are attached and their agents could start. Agents that it has not started are started after it, and
+   * all are awaited.
+   */
+  beforeAgents?: (lab: Lab) => Promise<void>
   /** Told of each step as it ends, with the milliseconds since the start. */
   onStep?: (step: string, elapsedMs: number) => void
 }
@@ -66,7 +72,7 @@ function manifestsOf(variant: Variant, systemFile: string): string | undefined {
 
 /** Brings the lab up from nothing (what is left of an earlier one goes first) and resolves once every agent is ready. */
 export async function bringUp(options: BringUpOptions = {}): Promise<Lab> {
-  const { variant = 'full', systemFile = defaultSystemFile(variant), images, onStep } = options
+  const { variant = 'full', systemFile = defaultSystemFile(variant), images, beforeAgents, onStep } = options
   const started = performance.now()
   const step: Step = (text) => onStep?.(text, Math.round(performance.now() - started))
   const system = await loadSystem(systemFile)
@@ -80,6 +86,7 @@ export async function bringUp(options: BringUpOptions = {}): Promise<Lab> {
     variant,
     systemFile: SYSTEM_FILE,
     vip,
+    vxlanPort: system.underlay.vxlanPort,
     forwards,
     ...(images === undefined ? {} : { images }),
     attachments,
@@ -92,7 +99,7 @@ export async function bringUp(options: BringUpOptions = {}): Promise<Lab> {
   await writeFile(SYSTEM_FILE, await systemText(systemFile, manifests))
   step('kernel modules and programs are there')
   try {
-    return await build(context, system, step)
+    return await build(context, system, step, beforeAgents)
   } catch (error) {
     context.close()
     throw error
@@ -109,7 +116,12 @@ async function systemText(systemFile: string, manifests: string | undefined): Pr
 
 type Step = (text: string) => void
 
-async function build(context: LabContext, system: System, step: Step): Promise<Lab> {
+async function build(
+  context: LabContext,
+  system: System,
+  step: Step,
+  beforeAgents: BringUpOptions['beforeAgents'],
+): Promise<Lab> {
   const { runner, topology, state } = context
   await layCables(runner, topology)
   await nameNodes(topology, system)
@@ -136,11 +148,12 @@ async function build(context: LabContext, system: System, step: Step): Promise<L
 
   const podAgents = lab.agents.names.filter((name) => !nodeNames.includes(name))
   await Promise.all(podAgents.map((name) => lab.agents.prepare(name)))
+  await awaitServers(context)
+  await beforeAgents?.(lab)
   // Routers last: without a gateway they look for one all the time, and keep an emulated machine from starting any.
   for (const kind of ['gateway', 'router'] as const) {
     const names = podAgents.filter((name) => podNamed(topology, name).kind === kind)
     for (const name of names) lab.agents.start(name)
-    if (kind === 'gateway') await awaitServers(context)
     await Promise.all(names.map((name) => lab.agents.awaitReady(name)))
     if (names.length > 0) step(`${names.join(', ')} ready`)
   }
@@ -157,7 +170,7 @@ async function makeRunDirectories({ agents }: Lab): Promise<void> {
 
 const servers = [
   {
-    name: 'internet-answer',
+    name: ANSWER,
     namespace: INTERNET,
     address: internetAddress,
     port: webPort,

@@ -10,7 +10,7 @@ import type { Attached } from './pods/cni.ts'
 import { createHttpProbes } from './pods/http.ts'
 import type { HttpRequest, HttpResponse } from './pods/http.ts'
 import { topologyOf } from './topology/topology.ts'
-import type { Pod, Topology, Variant } from './topology/topology.ts'
+import type { Pod, Provider, Topology, Variant } from './topology/topology.ts'
 
 /** What a later command has to know of a lab that is up; kept in a file. */
 export interface LabState {
@@ -18,6 +18,8 @@ export interface LabState {
   /** The lab's own copy, which the agents read. */
   systemFile: string
   vip: string
+  /** UDP port of VXLAN on the underlay. */
+  vxlanPort: number
   /** Ports that the providers forward, with the protocols as they are in the system file. */
   forwards: { protocol: 'tcp' | 'udp' | 'both'; port: number }[]
   attachments: Attachments
@@ -72,4 +74,11 @@ export function podNamed(topology: Topology, name: string): Pod {
     throw new Error(`no pod ${name}: expected one of ${topology.pods.map((candidate) => candidate.name).join(', ')}`)
   }
   return pod
+}
+
+/** The provider at which a gateway has its account; throws an error where it has none. */
+export function providerOf(topology: Topology, gateway: string): Provider {
+  const provider = topology.providers.find((candidate) => candidate.gateway === gateway)
+  if (provider === undefined) throw new Error(`${gateway} has no provider`)
+  return provider
 }

@@ -15,6 +15,8 @@ import { vipHolders } from './pods/vip.ts'
 import { runIn } from './topology/namespace.ts'
 import type { Topology } from './topology/topology.ts'
 import { startFlows } from './traffic/flows.ts'
+import { startSender } from './traffic/sender.ts'
+import type { Sender } from './traffic/sender.ts'
 import type { Flows, StartFlowsOptions } from './traffic/flows.ts'
 import { inbound } from './traffic/inbound.ts'
 import type { Inbound } from './traffic/inbound.ts'
@@ -36,6 +38,8 @@ export interface Lab {
   /** Changes the system file that the agents read, whole at once as a ConfigMap is; resolves when it is written. */
   changeSystem(change: (text: string) => string): Promise<void>
   startFlows(options: StartFlowsOptions): Promise<Flows>
+  /** Starts what sends whatever may leak from a client, on `use`. */
+  startSender(client: string): Promise<Sender>
   startCapture(): Promise<Capture>
   /** What the pods, nodes and their processes hold now. */
   footprint(): Promise<Footprint>
@@ -67,7 +71,8 @@ export function createLab(context: LabContext): Lab {
       await rename(next, state.systemFile)
     },
     startFlows,
-    startCapture: () => startCapture(runner, topology),
+    startSender: (client) => startSender(runner, client),
+    startCapture: () => startCapture(runner, topology, state.vxlanPort),
     footprint: () => footprint(context),
     inbound: (provider) => inbound(context, provider),
     close: () => context.close(),

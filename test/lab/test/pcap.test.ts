@@ -42,3 +42,37 @@ describe('parsePcap', () => {
     expect(() => parsePcap(Buffer.alloc(40))).toThrow('not a little-endian pcap file')
   })
 })
+
+describe('kinds of packets', () => {
+  /** An Ethernet frame with an IPv4 header, and the first bytes of what it carries. */
+  function ipv4(protocol: number, destinationPort: number): Buffer {
+    const packet = Buffer.alloc(60)
+    packet.writeUInt16BE(0x0800, 12)
+    packet.writeUInt8(0x45, 14)
+    packet.writeUInt8(protocol, 14 + 9)
+    packet.writeUInt16BE(destinationPort, 14 + 20 + 2)
+    return packet
+  }
+  const kinds = (...packets: Buffer[]) => parsePcap(capture(1, packets)).map(({ kind }) => kind)
+
+  it('are told by protocol and port', () => {
+    expect(kinds(ipv4(6, 443), ipv4(17, 9), ipv4(1, 0), ipv4(17, 53), ipv4(6, 53), ipv4(47, 0))).toEqual([
+      'tcp',
+      'udp',
+      'icmp',
+      'dns',
+      'dns',
+      'other',
+    ])
+  })
+
+  it('are told in cooked packets too', () => {
+    const packet = cooked(101)
+    packet.writeUInt16BE(0x86dd, 0)
+    expect(parsePcap(capture(276, [packet]))).toEqual([{ kind: 'ipv6', interfaceIndex: 101 }])
+  })
+
+  it('are unknown of what is cut off, and of what is no IP', () => {
+    expect(kinds(ipv4(17, 9).subarray(0, 20), Buffer.alloc(60))).toEqual(['other', 'other'])
+  })
+})

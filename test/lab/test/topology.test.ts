@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { podLeakFilter } from '../src/capture/filter.ts'
+import { podLeakFilter, underlayLeakFilter } from '../src/capture/filter.ts'
 import { namespacesOf } from '../src/topology/cables.ts'
 import { generateWireguardKey, renderProviderNat } from '../src/topology/provider.ts'
 import { topologyOf } from '../src/topology/topology.ts'
@@ -75,6 +75,25 @@ describe('podLeakFilter', () => {
     const filter = podLeakFilter(topologyOf('full'), [1])
     expect(filter).toContain('dst net 10.0.0.0/8')
     expect(filter).not.toContain('port 53')
-    expect(filter).toContain('dst port 51820 and (dst host 198.51.100.21 or dst host 198.51.100.22')
+    expect(filter).toContain('dst host 198.51.100.21 or dst host 198.51.100.31 or dst host 198.51.100.22')
+  })
+
+  it('lets nothing pass that has another source than the pod, and WireGuard from gateways only', () => {
+    const filter = podLeakFilter(topologyOf('single'), [])
+    const [gateway, client] = ['(ifindex 101 and src host 10.42.0.10)', '(ifindex 102 and src host 10.42.0.11)']
+    expect(filter).toContain(
+      `(${gateway} or ${client} or (ifindex 103 and src host 10.42.0.12)) and dst net 10.0.0.0/8`,
+    )
+    expect(filter).toContain(`((${gateway}) and ((udp and dst port 51820)`)
+  })
+})
+
+describe('underlayLeakFilter', () => {
+  it('lets VXLAN between nodes pass', () => {
+    const vxlan =
+      '(udp dst port 4789 and (src host 172.30.0.1 or src host 172.30.0.2) and (dst host 172.30.0.1 or dst host 172.30.0.2))'
+    expect(underlayLeakFilter(topologyOf('full'), 4789, [2, 3])).toMatch(
+      new RegExp(`^inbound and \\(ifindex 2 or ifindex 3\\) and not .*${vxlan.replaceAll(/[().]/g, '\\$&')}\\)$`),
+    )
   })
 })

@@ -1,7 +1,8 @@
 /** How each fault of the list is done, and undone. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { routerProcesses, type Flush, type Lab, type RouterProcess } from '@vpn-gateway/lab'
-import { addressOf, gatewaysOf, withWeight } from '../awaiting.ts'
+import { addressOf, gatewaysOf } from '../awaiting.ts'
+import { withWeight } from '../system-text.ts'
 import type { FaultName } from './catalog.ts'
 
 /** Undoes a fault; where an agent is to repair it, there is nothing to do. */

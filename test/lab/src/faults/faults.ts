@@ -4,13 +4,15 @@ import { createPod, removePod } from '../pods/pod.ts'
 import { cutTable, removeTable } from './cut-table.ts'
 import { createKernelFaults, type KernelFaults } from './kernel-faults.ts'
 import { createNetworkFaults, type NetworkFaults } from './network-faults.ts'
+import { createProviderFaults, type ProviderFaults } from './provider-faults.ts'
 import { routerProcesses, routerProcessId, type RouterProcess } from './router-processes.ts'
+import { createTrackingFaults, type TrackingFaults } from './tracking-faults.ts'
 import { podNamed } from '../context.ts'
 import type { LabContext } from '../context.ts'
 import { runIn } from '../topology/namespace.ts'
 import type { Pod, PodKind } from '../topology/topology.ts'
 
-export interface Faults extends NetworkFaults, KernelFaults {
+export interface Faults extends NetworkFaults, KernelFaults, ProviderFaults, TrackingFaults {
   /**
    * The gateway's pod dies without a word: processes killed, links gone, addresses free. Resolves to when it could no
    * longer send a packet, by performance.now().
@@ -27,6 +29,8 @@ export interface Faults extends NetworkFaults, KernelFaults {
   killRouter(name: string): Promise<number>
   /** A new router pod in its place, at the same addresses; resolves once its agent is ready. */
   reviveRouter(name: string): Promise<void>
+  /** A new router pod in its place that is attached, and whose agent has not started; `reviveRouter` starts it. */
+  attachRouter(name: string): Promise<void>
   /** Sends a signal to processes of a router, all of them unless said, at once. */
   signalRouter(name: string, signal: NodeJS.Signals, which?: readonly RouterProcess[]): void
   /** The switch drops every frame from and to a router, on both of its networks; no link goes down, nobody says goodbye. */
@@ -77,11 +81,14 @@ export function createFaults(context: LabContext, agents: Agents): Faults {
   return {
     ...createNetworkFaults(context),
     ...createKernelFaults(context),
+    ...createProviderFaults(context),
+    ...createTrackingFaults(context),
     killGateway: (name) => removePod(context, podOf(name, 'gateway')),
     reviveGateway: (name) => revive(podOf(name, 'gateway')),
     attachGateway: (name) => createPod(context, podOf(name, 'gateway')),
     killRouter: (name) => removePod(context, podOf(name, 'router')),
     reviveRouter: (name) => revive(podOf(name, 'router')),
+    attachRouter: (name) => createPod(context, podOf(name, 'router')),
     signalRouter(name, signal, which = routerProcesses) {
       podOf(name, 'router')
       const pids = which.map((each) => routerProcessId(name, each))

@@ -18,10 +18,13 @@ async function attachPod(context: LabContext, pod: Pod): Promise<void> {
     const attached = await attach(context.runner, pluginListOf(context, attachment), at, LEASE_DIR)
     context.state.attached[pod.name] = { ...context.state.attached[pod.name], [name]: attached }
   }
-  if (context.state.images !== undefined) await forwardAsNode(context, pod)
+  await forwardAsNode(context, pod)
 }
 
-/** As on a node of a cluster, which forwards, and whose pods begin with its settings: a container cannot change them. */
+/**
+ * As on a node of a cluster, which forwards, and whose pods begin with its settings: what comes in by one interface would
+ * leave by another before any agent has run.
+ */
 async function forwardAsNode({ runner }: LabContext, pod: Pod): Promise<void> {
   await runIn(runner, pod.name, ['sysctl', '--quiet', '--write', 'net.ipv4.ip_forward=1'])
 }

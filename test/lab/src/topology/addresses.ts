@@ -3,6 +3,8 @@
 /** Namespace names that the whole lab agrees on. */
 export const CLUSTER = 'cluster'
 export const INTERNET = 'internet'
+/** Name of the program that answers on the Internet host. */
+export const ANSWER = 'internet-answer'
 /** Switches: layer 2 between nodes, and layer 2 between cluster, providers and Internet host. */
 export const UNDERLAY = 'underlay'
 export const WAN = 'wan'
@@ -26,6 +28,8 @@ export const clusterWanAddress = '198.51.100.1'
 /** Tunnel endpoint of provider 0, 1, …; UDP. */
 export const endpointAddress = (provider: number): string => `198.51.100.${21 + provider}`
 export const endpointPort = 51820
+/** Second address of the same provider, where a tunnel can go on to. */
+export const otherEndpointAddress = (provider: number): string => `198.51.100.${31 + provider}`
 /** Address that traffic through provider 0, 1, … has on the Internet. */
 export const exitAddress = (provider: number): string => `203.0.113.${21 + provider}`
 /** Inside every tunnel, as real providers do it: the same addresses for each. */
@@ -35,6 +39,8 @@ export const tunnelClient = '10.9.0.2'
 export const internetAddress = '203.0.113.10'
 /** Second address of the Internet host, only for the capture's control packet, so that no flow's route is touched. */
 export const controlAddress = '203.0.113.99'
+/** More addresses of the Internet host, one for each pod that a client goes to by routes of its own. */
+export const directAddress = (index: number): string => `203.0.113.${51 + index}`
 /** Public addresses that gateways probe through their tunnels unless the system file names others; TCP port 443. */
 export const probeAddresses = ['1.1.1.1', '9.9.9.9']
 export const probePort = 443

@@ -15,7 +15,7 @@ import {
   underlayGateway,
   underlayPrefix,
 } from './addresses.ts'
-import { ipBatch } from './namespace.ts'
+import { ipBatch, runIn } from './namespace.ts'
 import type { Pod, Topology } from './topology.ts'
 
 /** Every namespace of the lab. */
@@ -27,10 +27,13 @@ export function namespacesOf(topology: Topology): string[] {
 const cable = (host: string, device: string, hub: string, port: string): string =>
   `link add name ${device} netns ${host} type veth peer name ${port} netns ${hub}`
 
-/** A switch without spanning tree; without snooping, multicast is flooded as on an unmanaged switch. */
+/**
+ * A switch without spanning tree; without snooping, multicast is flooded as on an unmanaged switch. Its MAC is given, because
+ * the kernel would take the lowest of its ports', which come and go with pods: who has it as a router would not find it.
+ */
 const bridge = (name: string): string[] => [
   'link set lo up',
-  `link add ${name} type bridge mcast_snooping 0`,
+  `link add ${name} address 02:00:00:00:00:fe type bridge mcast_snooping 0`,
   `link set ${name} up`,
 ]
 const port = (name: string, hub: string): string => `link set ${name} master ${hub} up`
@@ -89,7 +92,9 @@ export async function layCables(runner: Runner, topology: Topology): Promise<voi
       'link set lo up',
       `addr add ${internetAddress}/24 dev eth0`,
       `addr add ${controlAddress}/32 dev eth0`,
-      ...probeAddresses.map((address) => `addr add ${address}/32 dev lo`),
+      ...[...probeAddresses, ...topology.pods.map(({ directAddress }) => directAddress)].map(
+        (address) => `addr add ${address}/32 dev lo`,
+      ),
       'link set eth0 up',
       'route add 198.51.100.0/24 dev eth0',
     ]),
@@ -101,6 +106,8 @@ export async function layCables(runner: Runner, topology: Topology): Promise<voi
         `route add default via ${underlayGateway}`,
       ]),
     ),
+    // As on a node of a cluster.
+    ...topology.nodes.map(({ name }) => runIn(runner, name, ['sysctl', '-qw', 'net.ipv4.ip_forward=1'])),
     ...topology.pods.map((pod, index) => ipBatch(runner, pod.name, pods[index]?.pod ?? [])),
   ])
 }

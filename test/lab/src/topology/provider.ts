@@ -53,6 +53,11 @@ ${forwarded.join('\n')}
     type nat hook postrouting priority srcnat; policy accept;
     iifname "wg0" oifname "wan" snat to ${provider.exit}
   }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    # NAT leaves packets of no connection as they are.
+    ct state invalid drop
+  }
 }
 `
 }
@@ -87,6 +92,7 @@ AllowedIPs = ${tunnelClient}/32
   await ipBatch(runner, provider.name, [
     'link set lo up',
     `addr add ${provider.endpoint}/24 dev wan`,
+    `addr add ${provider.otherEndpoint}/24 dev wan`,
     `addr add ${provider.exit}/24 dev wan`,
     'link set wan up',
     'route add default via 203.0.113.10 dev wan',

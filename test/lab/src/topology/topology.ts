@@ -1,6 +1,13 @@
 /** The lab as one value: which namespaces there are, on which node a pod runs, which provider a gateway uses. */
 import type { AttachmentName } from '@vpn-gateway/config'
-import { endpointAddress, exitAddress, nodeAddress, podAddress } from './addresses.ts'
+import {
+  directAddress,
+  endpointAddress,
+  exitAddress,
+  nodeAddress,
+  otherEndpointAddress,
+  podAddress,
+} from './addresses.ts'
 
 /** `full`: two routers, three gateways. `single`: the simple alternative, one gateway and no router. */
 export type Variant = 'full' | 'single'
@@ -23,11 +30,15 @@ export interface Pod {
   /** Interface index of the other end of `eth0`, in `cluster`; fixed, so that captures can tell pods apart over a restart. */
   clusterPort: number
   interfaces: PodInterface[]
+  /** Address on the Internet that a client may send to by this pod alone, with routes of its own. */
+  directAddress: string
 }
 
 export interface Provider {
   name: string
   endpoint: string
+  /** Where the same server is reached too. */
+  otherEndpoint: string
   exit: string
   /** Name of the gateway that has an account here. */
   gateway: string
@@ -71,10 +82,12 @@ export function topologyOf(variant: Variant): Topology {
       clusterAddress: podAddress(index),
       clusterPort: FIRST_CLUSTER_PORT + index,
       interfaces: interfacesOf[pod.kind],
+      directAddress: directAddress(index),
     })),
     providers: Array.from({ length: counts.gateway }, (_, index) => ({
       name: `provider-${index}`,
       endpoint: endpointAddress(index),
+      otherEndpoint: otherEndpointAddress(index),
       exit: exitAddress(index),
       gateway: `gateway-${index}`,
     })),

@@ -1,0 +1,66 @@
+/** The leak suite: in each of its cases clients send all that may leak, and none of it is seen outside a tunnel. */
+import { beforeAll, expect, test } from 'vitest'
+import { takeDown } from '@vpn-gateway/lab'
+import { hearLeaks, type ToldLeaks } from './told.ts'
+
+let story: ToldLeaks
+
+beforeAll(async () => {
+  story = await hearLeaks()
+  return takeDown
+}, 1_200_000)
+
+const some = expect.toSatisfy((packets: number) => packets > 0, 'more than none') as number
+
+test.each([
+  'before-agents',
+  'gateways-first',
+  'no-gateway',
+  'routers-first',
+  'gateway-replaced',
+  'node-agents-last',
+  'tunnel-down',
+  'endpoint-rotates',
+  'tunnel-link-down',
+  'tunnel-link-deleted',
+  'gateway-agent-killed',
+  'gateway-agents-restart',
+  'system-changes',
+  'port-lease-changes',
+  'router-cut',
+  'router-killed',
+  'router-frozen',
+  'router-restarted',
+  'router-replaced',
+  'router-network-cut',
+  'gateway-filters-flushed',
+  'gateway-routing-flushed',
+  'router-filters-flushed',
+  'router-routing-flushed',
+  'conntrack-full',
+  'own-addresses',
+  'private-destinations',
+  'fragments',
+  'late-replies',
+  'ipv6',
+])('%s: nothing leaks, and captures would have seen it', (name) => {
+  expect(story.case(name)).toMatchObject({
+    sent: { tcp: some, udp: some, icmp: some, dns: some, ipv6: some },
+    leaked_packets: 0,
+    control: { pods: some, underlay: some, internet: some },
+  })
+})
+
+test.each([
+  'gateway-filters-flushed',
+  'gateway-routing-flushed',
+  'router-filters-flushed',
+  'router-routing-flushed',
+  'tunnel-link-deleted',
+])('%s: it is repaired', (name) => {
+  expect(story.case(name).closed_ms).toBeGreaterThanOrEqual(0)
+})
+
+test('every promise that is not about time held', () => {
+  expect(story.broken).toEqual([])
+})
