@@ -131,7 +131,6 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
     runner,
     log,
     inService,
-    stateOf: (gateway) => gateways.states().get(gateway),
     onRemoved: () => ipvs.refresh(),
   })
   const systemWatch = createSystemWatch({

@@ -2,11 +2,12 @@
  * Real servers that IPVS still has from before a start of keepalived's checker. The checker knows nothing of them: it adds
  * those that answer and leaves the others in service, also one that died in between.
  */
+import { healthAddress } from '@vpn-gateway/config'
 import { CommandError, type Runner } from '@vpn-gateway/kernel'
 import type { Log } from '@vpn-gateway/runtime'
-import type { GatewayState } from './gateways.ts'
 import { flowServices } from './flow-services.ts'
-import type { Router } from './router.ts'
+import { isHeld } from './held.ts'
+import { gatewayPort, type Router } from './router.ts'
 
 export interface StaleServers {
   /** A line of lvs_notify_fifo. */
@@ -22,19 +23,21 @@ export interface StaleServersOptions {
   log: Log
   /** Addresses of the gateways that are in service. */
   inService: () => readonly string[]
-  /** What a gateway said last: one that says that it is well is never taken out, should a line of the FIFO be lost. */
-  stateOf: (gateway: string) => GatewayState | undefined
   onRemoved: () => void
 }
 
 export function createStaleServers(options: StaleServersOptions): StaleServers {
-  const { router, runner, log, inService, stateOf, onRemoved } = options
+  const { router, runner, log, inService, onRemoved } = options
   const { interval, timeout } = router.system.router.healthCheck
   const found = new Set<string>()
   let timer: NodeJS.Timeout | undefined
 
   async function remove(): Promise<void> {
-    const stale = inService().filter((gateway) => !found.has(gateway) && isDown(stateOf(gateway)))
+    // Lines of the FIFO and of the log overtake each other. One that holds its health address is well, whatever its agent
+    // says; taken out by mistake it would stay out, for keepalived believes it in service.
+    const unseen = inService().filter((gateway) => !found.has(gateway))
+    const held = await Promise.all(unseen.map((gateway) => isHeld(healthAddress(gateway), gatewayPort)))
+    const stale = unseen.filter((gateway, index) => held[index] !== true && !found.has(gateway))
     for (const gateway of stale) {
       log.warn({ gateway }, 'taking a dead gateway out that was in service before keepalived started')
       for (const mark of flowServices(router).flatMap(({ marks }) => marks)) await removeFrom(mark, gateway)
@@ -72,9 +75,6 @@ export function createStaleServers(options: StaleServersOptions): StaleServers {
     stop: () => clearTimeout(timer),
   }
 }
-
-/** A pod that is gone is silent; one whose tunnel went down meanwhile still answers, and says so. */
-const isDown = (state: GatewayState | undefined): boolean => state === 'silent' || state === 'unready'
 
 /** Parses `RS [192.168.50.248]:none:0 FWM 1 UP`; undefined for lines about the virtual service. */
 export function parseServerLine(line: string): { address: string; up: boolean } | undefined {
