@@ -9,6 +9,8 @@ export type Part = (typeof PARTS)[number]
 export interface TestRequest {
   readonly help: boolean
   readonly parts: ReadonlySet<Part>
+  /** Nothing was chosen: what takes longest is left to who asks for it. */
+  readonly everyday: boolean
   /** Emulate the processor even where KVM works. */
   readonly noKvm: boolean
   /** Of the parts that vitest runs, only files whose names contain one of these; empty: all. */
@@ -21,6 +23,7 @@ export const testHelp = `usage: npm test -- [PART]... [OPTION]...
 
 Runs all parts, or those that are named: static (lint, types, unused code), unit, kernel (each agent on a
 real kernel) and lab (the whole system). The last two need a virtual machine, which is started for them.
+Where nothing is chosen, the files of kernel and lab that take longest are left out, and named.
 The last line is "N passed, N failed".
 
   --file TEXT      only test files whose names contain this; may be repeated
@@ -48,6 +51,7 @@ export function parseTestArguments(args: readonly string[]): TestRequest {
   }
   return {
     parts: parts.size > 0 ? parts : new Set(PARTS),
+    everyday: parts.size === 0 && values.file.length === 0 && values.name === undefined,
     help: values.help,
     noKvm: values['no-kvm'],
     files: values.file,
