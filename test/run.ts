@@ -124,7 +124,14 @@ const RUNGS: readonly Rung[] = [
     part: 'lab',
     directory: 'test/e2e',
     title: 'the whole system in the lab',
-    onRequest: ['chaos.test.ts', 'command.test.ts', 'failover.test.ts', 'leaks.test.ts'],
+    onRequest: [
+      'chaos.test.ts',
+      'command.test.ts',
+      'failover.test.ts',
+      'images.test.ts',
+      'leaks.test.ts',
+      'story.test.ts',
+    ],
   },
 ]
 

@@ -29,7 +29,7 @@ beforeAll(async () => {
   const images = process.env['VPN_GATEWAY_IMAGES']
   if (images === undefined) throw new Error('VPN_GATEWAY_IMAGES: expected the directory of the unpacked images')
   lab = await bringUp({ images, onStep: (step, ms) => console.log(`${(ms / 1000).toFixed(1)} s ${step}`) })
-}, 600_000)
+}, 1_200_000)
 
 afterAll(async () => {
   lab?.close()

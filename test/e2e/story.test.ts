@@ -9,7 +9,7 @@ let story: ToldStory
 beforeAll(async () => {
   story = await hear('demo', '--flows', String(flows))
   return takeDown
-}, 600_000)
+}, 1_500_000)
 
 /** What `--json` promises, in the order in which it is told. */
 const events = [
