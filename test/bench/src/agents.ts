@@ -20,6 +20,7 @@ const promisedScrapeInStarts = promisedScrape / 40
 export const agentsBenchmark: Benchmark = {
   title: 'Agents: memory, idle processor time, start, scrape',
   lab: true,
+  mostFlows: many,
   run: (say, { flows, rounds, seconds, emulated }) =>
     withLab(say, (lab) =>
       measure(lab, { flows: flows?.[0] ?? many, rounds: rounds ?? (emulated ? 3 : 10), seconds: seconds ?? 60 }, say),

@@ -25,6 +25,8 @@ export interface Benchmark {
   prepare?(say: Say): Promise<void>
   /** Whether it runs in the whole lab, and so in a virtual machine only; otherwise in a network namespace of its own. */
   lab?: true
+  /** The most flows that it can be asked for, where it has any. */
+  mostFlows?: number
   /** Runs as root with a real kernel. */
   run(say: Say, scale: Scale): Promise<Figure[]>
 }

@@ -85,6 +85,11 @@ async function main(request: BenchRequest): Promise<number> {
   const labs = chosen.filter(({ benchmark }) => benchmark.lab === true)
   if (request.native && labs.length > 0)
     throw new UserError(`${labs.map(({ name }) => name).join(', ')}: expected no --native: it is for a machine`)
+  for (const { name, benchmark } of chosen) {
+    const { mostFlows = Infinity } = benchmark
+    if (request.scale.flows?.some((flows) => flows > mostFlows) === true)
+      throw new UserError(`--flows: ${name}: expected at most ${mostFlows}`)
+  }
   await ensureBundles(say)
   // Before the machine is there: it would not see that a file which it looked for in vain has come to be.
   for (const { benchmark } of chosen) await benchmark.prepare?.(say)
@@ -109,9 +114,9 @@ async function main(request: BenchRequest): Promise<number> {
     }
     reports.push(report)
     process.stdout.write(`${table(report)}\n`)
-  }
-  if (request.json !== undefined) {
-    await writeFile(resolve(process.env['INIT_CWD'] ?? '.', request.json), `${JSON.stringify(reports, undefined, 2)}\n`)
+    // After each: a later one may fail.
+    if (request.json !== undefined)
+      await writeFile(resolve(process.env['INIT_CWD'] ?? '.', request.json), `${JSON.stringify(reports, null, 2)}\n`)
   }
   const broken = reports.flatMap(brokenPromises)
   for (const { figure } of broken) say(`bench: more than promised: ${figure}`)

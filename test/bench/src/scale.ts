@@ -14,7 +14,7 @@ export interface Scale {
 
 /** Reads `--flows`, `--rounds` and `--seconds`; throws a `UserError` that names the option. */
 export function readScale(values: { flows?: string; rounds?: string; seconds?: string }): Omit<Scale, 'emulated'> {
-  const flows = values.flows?.split(',').map((text) => whole('flows', text, 30, 50_000))
+  const flows = values.flows?.split(',').map((text) => whole('flows', text, 30, 100_000))
   return {
     ...(flows === undefined ? {} : { flows }),
     ...(values.rounds === undefined ? {} : { rounds: whole('rounds', values.rounds, 1, 1000) }),

@@ -13,6 +13,7 @@ const events: readonly [key: 'dies' | 'returns' | 'drains' | 'routerCut', title:
 export const survivalBenchmark: Benchmark = {
   title: 'Survival: flows that each fault costs',
   lab: true,
+  mostFlows: 1000,
   async run(say, { flows }) {
     const results = await compareWays(flows?.[0] ?? 1000, say)
     return [

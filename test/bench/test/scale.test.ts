@@ -11,8 +11,8 @@ test('numbers that were typed, and no others', () => {
 })
 
 test.each([
-  [{ flows: '29' }, '--flows: "29": expected a whole number from 30 to 50000'],
-  [{ flows: '100,' }, '--flows: "": expected a whole number from 30 to 50000'],
+  [{ flows: '29' }, '--flows: "29": expected a whole number from 30 to 100000'],
+  [{ flows: '100,' }, '--flows: "": expected a whole number from 30 to 100000'],
   [{ rounds: '0' }, '--rounds: "0": expected a whole number from 1 to 1000'],
   [{ seconds: '1.5' }, '--seconds: "1.5": expected a whole number from 1 to 3600'],
 ])('%o is refused in one line', (values, line) => {
