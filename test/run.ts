@@ -124,7 +124,13 @@ const RUNGS: readonly Rung[] = [
     directory: 'test/kernel',
     title: 'real kernel',
     // Their bounds are those of a machine that starts an agent in less than half a minute.
-    onRequest: ['gateway-leases.test.ts', 'gateway-userspace.test.ts', 'node-peers.test.ts', 'router-many.test.ts'],
+    onRequest: [
+      'gateway-leases.test.ts',
+      'gateway-userspace.test.ts',
+      'node-peers.test.ts',
+      'router-agent.test.ts',
+      'router-many.test.ts',
+    ],
   },
   {
     part: 'lab',
@@ -136,6 +142,7 @@ const RUNGS: readonly Rung[] = [
       'failover.test.ts',
       'images.test.ts',
       'leaks.test.ts',
+      'single.test.ts',
       'story.test.ts',
     ],
   },
