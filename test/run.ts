@@ -113,7 +113,10 @@ interface Rung {
   part: Part
   directory: string
   title: string
-  /** Files that only run when a part or a file is named: together they take an emulated machine more than an hour. */
+  /**
+   * Files that only run when a part or a file is named: not seen to pass whole on a slow emulated machine. Some of them take too
+   * long there, in some a test failed and is not explained yet; none is left out for good.
+   */
   onRequest: readonly string[]
 }
 
@@ -123,7 +126,7 @@ const RUNGS: readonly Rung[] = [
     part: 'kernel',
     directory: 'test/kernel',
     title: 'real kernel',
-    // Their bounds are those of a machine that starts an agent in less than half a minute.
+    // In gateway-leases, node-peers and router-agent a test failed; the others were not seen to their end.
     onRequest: [
       'gateway-leases.test.ts',
       'gateway-userspace.test.ts',
@@ -160,7 +163,7 @@ async function inMachine(machine: Machine, request: TestRequest, rung: Rung): Pr
   const options = [...vitestArguments(join(machine.share.guest, report), 'verbose'), ...config, ...chosen]
   say(`starting ${files.length} test files inside`)
   if (request.everyday && rung.onRequest.length > 0) {
-    say(`left to \`npm test -- ${project}\` for the time that they take: ${rung.onRequest.join(', ')}`)
+    say(`left to \`npm test -- ${project}\` not seen to pass whole on a slow machine: ${rung.onRequest.join(', ')}`)
   }
   const { exitCode } = await machine.exec([process.execPath, vitest, ...options], {
     env: { ...colour, VPN_GATEWAY_IMAGES: imagesDirectory() },

@@ -23,7 +23,7 @@ export const testHelp = `usage: npm test -- [PART]... [OPTION]...
 
 Runs all parts, or those that are named: static (lint, types, unused code), unit, kernel (each agent on a
 real kernel) and lab (the whole system). The last two need a virtual machine, which is started for them.
-Where nothing is chosen, the files of kernel and lab that take longest are left out, and named.
+Where nothing is chosen, files of kernel and lab that a slow machine was not seen to pass are left out, and named.
 The last line is "N passed, N failed".
 
   --file TEXT      only test files whose names contain this; may be repeated
