@@ -1,13 +1,10 @@
-import { readFile } from 'node:fs/promises'
+import { readMemoryFile } from './memory-file.ts'
 
 /** Tracked connections of this network namespace and the most that may be; undefined without nf_conntrack. */
 export async function readConntrackCount(): Promise<{ entries: number; limit: number } | undefined> {
   try {
-    const [entries, limit] = await Promise.all([
-      readFile('/proc/sys/net/netfilter/nf_conntrack_count', 'utf8'),
-      readFile('/proc/sys/net/netfilter/nf_conntrack_max', 'utf8'),
-    ])
-    return { entries: Number(entries), limit: Number(limit) }
+    const entries = Number(readMemoryFile('/proc/sys/net/netfilter/nf_conntrack_count'))
+    return { entries, limit: Number(readMemoryFile('/proc/sys/net/netfilter/nf_conntrack_max')) }
   } catch {
     return undefined
   }
@@ -31,7 +28,7 @@ export interface ConntrackStats {
 /** Counters of this network namespace; undefined where the kernel keeps none (CONFIG_NF_CONNTRACK_PROCFS). */
 export async function readConntrackStats(path = '/proc/net/stat/nf_conntrack'): Promise<ConntrackStats | undefined> {
   try {
-    return parseConntrackStats(await readFile(path, 'utf8'))
+    return parseConntrackStats(readMemoryFile(path))
   } catch {
     return undefined
   }

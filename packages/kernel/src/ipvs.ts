@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readMemoryFile } from './memory-file.ts'
 
 /** One destination of a virtual service, as /proc/net/ip_vs lists it. */
 export interface RealServer {
@@ -47,13 +47,13 @@ export interface IpvsConnection {
 
 /** Virtual services with their real servers; undefined without the ip_vs module. O(services), not O(connections). */
 export async function readIpvs(): Promise<VirtualService[] | undefined> {
-  const text = await readIfPresent('/proc/net/ip_vs')
+  const text = readIfPresent('/proc/net/ip_vs')
   return text === undefined ? undefined : parseIpvs(text)
 }
 
 /** Counters over all services; undefined without the ip_vs module. */
 export async function readIpvsStats(): Promise<IpvsStats | undefined> {
-  const text = await readIfPresent('/proc/net/ip_vs_stats')
+  const text = readIfPresent('/proc/net/ip_vs_stats')
   return text === undefined ? undefined : parseIpvsStats(text)
 }
 
@@ -92,9 +92,9 @@ export function hexadecimal(address: string): string {
     .join('')
 }
 
-async function readIfPresent(path: string): Promise<string | undefined> {
+function readIfPresent(path: string): string | undefined {
   try {
-    return await readFile(path, 'utf8')
+    return readMemoryFile(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error

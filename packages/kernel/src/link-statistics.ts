@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readMemoryFile } from './memory-file.ts'
 
 /**
  * Bytes that a link of this network namespace has received, from sysfs; undefined where there is no such link. Read at
@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
  */
 export function readReceivedBytes(dev: string): number | undefined {
   try {
-    return Number(readFileSync(`/sys/class/net/${dev}/statistics/rx_bytes`, 'utf8'))
+    return Number(readMemoryFile(`/sys/class/net/${dev}/statistics/rx_bytes`))
   } catch {
     return undefined
   }

@@ -1,4 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
+import { readMemoryFile } from './memory-file.ts'
 
 /**
  * Path of a key below /proc/sys. Dots separate, as in sysctl(8); a slash stands for a dot inside a name, so that
@@ -11,7 +12,7 @@ export function sysctlPath(key: string): string {
 /** Value of a kernel parameter with its blanks folded to one space; undefined where the kernel has no such key. */
 export async function readSysctl(key: string): Promise<string | undefined> {
   try {
-    return (await readFile(sysctlPath(key), 'utf8')).trim().replaceAll(/\s+/g, ' ')
+    return readMemoryFile(sysctlPath(key)).trim().replaceAll(/\s+/g, ' ')
   } catch (error) {
     if (isMissing(error)) return undefined
     throw error

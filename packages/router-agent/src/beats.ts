@@ -1,14 +1,14 @@
 /** Signs of life of a process that sleeps and wakes all the time. */
-import { readFile } from 'node:fs/promises'
+import { readMemoryFileIfPresent } from '@vpn-gateway/kernel'
 
 /**
  * How often a process has gone to sleep, from proc_pid_status(5): VRRP does so after every advert and the checker after every
  * check, so that one that is stopped, waits for ever or spins stays where it is. Empty when there is none.
  */
 export async function readBeats(pidFile: string): Promise<string> {
-  const pid = Number.parseInt(await readFile(pidFile, 'utf8').catch(() => ''), 10)
+  const pid = Number.parseInt(readMemoryFileIfPresent(pidFile), 10)
   if (!Number.isInteger(pid)) return ''
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
+  const status = readMemoryFileIfPresent(`/proc/${pid}/status`)
   return parseBeats(status)
 }
 

@@ -1,5 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises'
-import type { Runner } from '@vpn-gateway/kernel'
+import { writeFile } from 'node:fs/promises'
+import { readMemoryFileIfPresent, type Runner } from '@vpn-gateway/kernel'
 import {
   inRealTime,
   readFifo,
@@ -140,8 +140,8 @@ async function createNumberFile(path: string): Promise<void> {
 
 /** Whether the process that a pid file names is there and not a zombie. */
 async function lives(pidFile: string): Promise<boolean> {
-  const pid = Number.parseInt(await readFile(pidFile, 'utf8').catch(() => ''), 10)
+  const pid = Number.parseInt(readMemoryFileIfPresent(pidFile), 10)
   if (!Number.isInteger(pid)) return false
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  const stat = readMemoryFileIfPresent(`/proc/${pid}/stat`)
   return stat !== '' && !/\) Z /.test(stat)
 }

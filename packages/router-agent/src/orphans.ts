@@ -19,7 +19,7 @@ export interface OrphanSum {
 }
 
 /** Milliseconds between two readings: each starts a process, which nobody who scrapes should be able to. */
-const readEvery = 5000
+const readEvery = 10_000
 
 /** Reads the counters on and on. */
 export interface OrphanWatch extends Component {

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readMemoryFileIfPresent } from '@vpn-gateway/kernel'
 import { ipvsSync } from './router.ts'
 
 /** Which of IPVS' two sync daemons run in this network namespace. */
@@ -9,7 +9,7 @@ export interface SyncDaemons {
 
 /** Finds the daemons, which are kernel threads, by their sockets: /proc/net/udp lists those of the kernel too. */
 export async function readSyncDaemons(path = '/proc/net/udp'): Promise<SyncDaemons> {
-  return parseSyncDaemons(await readFile(path, 'utf8').catch(() => ''))
+  return parseSyncDaemons(readMemoryFileIfPresent(path))
 }
 
 /** Parses /proc/net/udp: the sender is connected to the sync port, the receiver is bound to it. */

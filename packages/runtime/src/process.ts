@@ -1,6 +1,7 @@
 /** Processes as /proc shows them, for those that are no children and cannot be waited for. */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { readMemoryFileIfPresent } from '@vpn-gateway/kernel'
 
 /** Milliseconds between two looks at a group that is ending. */
 const groupPoll = 50
@@ -49,7 +50,7 @@ async function groupLives(group: number): Promise<boolean> {
 
 /** Fields 5, 14 and 15, and 22 of /proc/PID/stat (proc(5)); undefined for a zombie or no process. */
 async function readStat(pid: number): Promise<{ group: number; ticks: number; started: string } | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  const text = readMemoryFileIfPresent(`/proc/${pid}/stat`)
   // The name in parentheses may hold blanks; what follows it does not.
   const [state, , group, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const started = fields[16]
