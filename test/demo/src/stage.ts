@@ -11,7 +11,10 @@ export const progress = (text: string) => tell({ type: 'progress', text })
 export const line = (text: string) => tell({ type: 'line', text })
 export const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(1)} s`
 
-/** Milliseconds between two lines of one flow: a thousand flows are as many lines a second as two hundred. */
+/**
+ * Milliseconds between two lines of one flow. Flows take turns, so that two hundred of them look at the path every five
+ * milliseconds; a thousand are as many lines a second, which is what an emulated processor carries.
+ */
 export const paceOf = (flows: number): number => Math.max(1000, flows * 5)
 
 export interface Stage {

@@ -2,13 +2,10 @@
 import { awaitCondition } from '@vpn-gateway/lab'
 import { awaitSettled, awaitWeight, exitOf } from './awaiting.ts'
 import { innocentLosses, lastReset, resetsOf, unevenness } from './promises.ts'
-import { chapter, clients, line, progress, seconds, type Stage } from './stage.ts'
+import { chapter, clients, line, paceOf, progress, seconds, type Stage } from './stage.ts'
 import { tellStory } from './teller.ts'
 
-/** Milliseconds between two lines of one flow. Flows take turns, so that hundreds of them look every few milliseconds. */
-const intervalMs = 1500
-
-await tellStory({ intervalMs: () => intervalMs }, async (stage) => {
+await tellStory({ intervalMs: paceOf }, async (stage) => {
   await spreadOut(stage)
   await gatewayDies(stage)
   await gatewayReturns(stage)
@@ -80,7 +77,7 @@ async function gatewayDrains(stage: Stage): Promise<void> {
   await awaitWeight(stage.lab, name, (weight) => weight === 0)
   line(`${name} has weight 0`)
   progress('opening new flows')
-  const fresh = await stage.lab.startFlows({ client: clients[0], count: 12, intervalMs })
+  const fresh = await stage.lab.startFlows({ client: clients[0], count: 12, intervalMs: stage.intervalMs })
   const { perExit } = await fresh.report()
   await fresh.stop()
   const report = await stage.watch(4, 'its flows go on')

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
+import { asTraffic } from '../pods/priority.ts'
 import { awaitCondition } from '../wait.ts'
 import { parsePcap } from './pcap.ts'
 import type { CapturedPacket } from './pcap.ts'
@@ -33,7 +34,8 @@ export async function startTcpdump({ namespace, device, filter, file }: TcpdumpO
   // The buffer holds as many packets as snapshots of full length fit in; nobody looks at more than 256 bytes.
   const sizes = ['-s', '256', '-B', '4096']
   const argv = ['-i', device, ...linkType, ...sizes, '-n', '-p', '-U', '--immediate-mode', '-Z', 'root', '-w', file]
-  const child = spawn('ip', ['netns', 'exec', namespace, 'tcpdump', ...argv, filter], {
+  const [program, ...rest] = asTraffic(['ip', 'netns', 'exec', namespace, 'tcpdump', ...argv, filter])
+  const child = spawn(program, rest, {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const exited = once(child, 'exit')

@@ -3,6 +3,7 @@ import { containerArgv } from '../container/container.ts'
 import { programFlags, programPath, runDirectory } from '../paths.ts'
 import { tunnelFile } from '../topology/provider.ts'
 import type { Topology } from '../topology/topology.ts'
+import { agentNice } from './priority.ts'
 import type { ProcessSpec } from './process.ts'
 
 export interface AgentSpec extends ProcessSpec {
@@ -21,9 +22,9 @@ export function agentsOf(topology: Topology, systemFile: string, images?: string
     kind,
     port: ports[kind],
     argv: [
-      // Whatever else runs on this one machine is on machines of its own in a cluster, and no packet waits for an agent,
-      // but for the router's, which renews the VIP.
-      ...(kind === 'router' ? [] : ['nice', '-n', '5']),
+      'nice',
+      '-n',
+      String(agentNice),
       ...(images === undefined
         ? [
             process.execPath,

@@ -4,6 +4,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path'
 import { LOG_DIR, PID_DIR } from '../paths.ts'
 import { awaitCondition } from '../wait.ts'
+import { asTraffic } from './priority.ts'
 
 export interface ProcessSpec {
   /** Names the log and the pid file. */
@@ -29,7 +30,8 @@ export function startProcess({ name, namespace, argv }: ProcessSpec): number {
   mkdirSync(PID_DIR, { recursive: true })
   const log = openSync(logPath(name), 'a')
   try {
-    const child = spawn('ip', ['netns', 'exec', namespace, ...argv], { detached: true, stdio: ['ignore', log, log] })
+    const [program, ...rest] = asTraffic(['ip', 'netns', 'exec', namespace, ...argv])
+    const child = spawn(program, rest, { detached: true, stdio: ['ignore', log, log] })
     child.on('error', () => undefined)
     if (child.pid === undefined) throw new Error(`starting ${name}: ip cannot be run`)
     child.unref()

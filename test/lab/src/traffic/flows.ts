@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { once } from 'node:events'
 import { programPath } from '../paths.ts'
+import { asTraffic } from '../pods/priority.ts'
 import { echoPort, internetAddress } from '../topology/addresses.ts'
 import type { FlowCommand, FlowEvent, FlowOptions, FlowReport } from './report.ts'
 
@@ -47,11 +48,9 @@ export async function startFlows({
 }: StartFlowsOptions): Promise<Flows> {
   const { count } = pace
   const options: FlowOptions = { protocol, ...to, ...pace }
-  const child = spawn(
-    'ip',
-    ['netns', 'exec', client, process.execPath, programPath('lab-flows'), JSON.stringify(options)],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  )
+  const flow = [process.execPath, programPath('lab-flows'), JSON.stringify(options)]
+  const [program, ...argv] = asTraffic(['ip', 'netns', 'exec', client, ...flow])
+  const child = spawn(program, argv, { stdio: ['pipe', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   child.stdin.on('error', () => undefined)
   const events: FlowEvent[] = []

@@ -51,8 +51,12 @@ export interface FlowReport {
   answers: number
 }
 
-/** Milliseconds without an answer after which an open flow counts as stalled: three lines, and at least two seconds. */
-export const stalledAfterMs = (intervalMs: number): number => Math.max(2000, 3 * intervalMs)
+/**
+ * Milliseconds without an answer after which an open flow counts as stalled. TCP sends a line again until it is answered; a
+ * datagram may be lost, and the next one too.
+ */
+export const stalledAfterMs = ({ protocol, intervalMs }: Pick<FlowOptions, 'protocol' | 'intervalMs'>): number =>
+  protocol === 'tcp' ? 3000 : 2000 + 2 * intervalMs
 
 export type FlowEvent =
   | { event: 'ready'; opened: number; failed: string[] }

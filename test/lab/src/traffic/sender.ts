@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Runner } from '@vpn-gateway/kernel'
 import { programPath } from '../paths.ts'
+import { asTraffic } from '../pods/priority.ts'
 import { echoPort } from '../topology/addresses.ts'
 import { runIn } from '../topology/namespace.ts'
 import { sentKinds, type Destination, type Sent } from './destination.ts'
@@ -50,8 +51,9 @@ interface NftCounters {
 /** Starts a sender in a client's namespace; it sends nothing yet. */
 export async function startSender(runner: Runner, client: string): Promise<Sender> {
   await runIn(runner, client, ['nft', '-f', '-'], { stdin: counting })
-  const argv = ['netns', 'exec', client, process.execPath, programPath('lab-sender'), String(echoPort)]
-  const child = spawn('ip', argv, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const sender = [process.execPath, programPath('lab-sender'), String(echoPort)]
+  const [program, ...argv] = asTraffic(['ip', 'netns', 'exec', client, ...sender])
+  const child = spawn(program, argv, { stdio: ['pipe', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   child.stdin.on('error', () => undefined)
   return {
