@@ -35,6 +35,8 @@ gatewayNetwork:
   vxlan: { vni: 5001 }
 routerNetwork: { subnet: 192.168.51.0/24, mtu: 1450, bridge: vpn-router, vxlan: { vni: 5002 } }
 underlay: { mtu: 1500, peers: { multicast: 239.1.1.1 } }
+# By default 1,250 checks a second, which take all of one slow processor: this is about how many there are, not how fast.
+router: { healthCheck: { interval: 2, timeout: 2 } }
 gateway:
   weights:
 ${gateways.flatMap((address, index) => (weightOf(index) === 100 ? [] : [`    ${address}: ${weightOf(index)}`])).join('\n')}

@@ -69,7 +69,7 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
   const role = createRole({
     router,
     wasActive: holdsVirtualAddress(router),
-    liveGateways: () => ipvs.live().size,
+    liveGateways: () => ipvs.realServers().length,
     prepared: () => status.prepared(),
     yields: () => yields.reason() !== undefined,
     tell: (state) => conntrackd.enter(state),

@@ -16,6 +16,7 @@ export interface Standing {
   holdsVip: boolean
   /** Seconds since VRRP's last change of state; null before the first. */
   stateSeconds: number | null
+  /** Gateways that it reaches; a draining one is reached, and routers that hear of that at different times are worth the same. */
   liveGateways: number
   /** Whether its daemons run and replicate. */
   fit: boolean
