@@ -66,7 +66,7 @@ async function runHere(name: string, { scale }: BenchRequest): Promise<Figure[]>
 async function runInMachine(name: string, { noKvm, scale }: BenchRequest): Promise<Figure[]> {
   machine ??= await bootMachine({ log: say, ...(noKvm ? { accelerator: 'tcg' as const } : {}) })
   let text = ''
-  const whole: Scale = { ...scale, emulated: machine.accelerator === 'tcg' }
+  const whole: Scale = { ...scale, emulated: machine.accelerator !== 'kvm' }
   const argv = [process.execPath, program, name, JSON.stringify(whole)] as const
   const apart = ['unshare', '--net', '--mount', ...argv] as const
   const { exitCode } = await machine.exec(benchmarks[name]?.lab === true ? argv : apart, {

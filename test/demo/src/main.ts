@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { PassThrough } from 'node:stream'
 import { UserError } from '@vpn-gateway/config'
+import type { Accelerator } from '@vpn-gateway/lab/machine/accelerator.ts'
 import { ensureBundles } from '@vpn-gateway/lab/machine/bundles.ts'
 import { ensurePackages } from '@vpn-gateway/lab/machine/packages.ts'
 import { bootMachine, requireArchitecture, type VirtualMachine } from '@vpn-gateway/lab/machine/vm.ts'
@@ -33,7 +34,7 @@ async function main(args: readonly string[]): Promise<number> {
     screen.show({
       type: 'chapter',
       title: 'A machine of its own',
-      text: 'The distribution’s stock kernel over this machine’s own files; nothing here is changed.',
+      text: 'The distribution’s kernel over this machine’s own files; nothing here is changed.',
     })
     await prepare(request, screen)
     result = await tell(request, screen)
@@ -48,6 +49,12 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+const hows: Record<Accelerator, string> = {
+  kvm: 'with KVM',
+  uml: 'as a program of this machine, slower than hardware',
+  tcg: 'emulated, many times slower than hardware',
+}
+
 async function prepare({ noKvm }: DemoRequest, screen: Screen): Promise<void> {
   const began = performance.now()
   const log = (text: string) => screen.show({ type: 'progress', text })
@@ -57,9 +64,8 @@ async function prepare({ noKvm }: DemoRequest, screen: Screen): Promise<void> {
   log('building the programs')
   await ensureBundles(log)
   machine = await bootMachine({ log, ...(noKvm ? { accelerator: 'tcg' as const } : {}) })
-  const how = machine.accelerator === 'kvm' ? 'with KVM' : 'emulated, several times slower than hardware'
   const seconds = ((performance.now() - began) / 1000).toFixed(1)
-  screen.show({ type: 'line', text: `up after ${seconds} s, ${how}` })
+  screen.show({ type: 'line', text: `up after ${seconds} s, ${hows[machine.accelerator]}` })
 }
 
 /** Runs the story inside and shows what it tells; what it says outside of the protocol is shown as it is. */

@@ -52,7 +52,7 @@ export async function readState(): Promise<LabState | undefined> {
   const text = await readFile(stateFile(), 'utf8').catch(() => undefined)
   if (text === undefined) return undefined
   const state = JSON.parse(text) as LabState
-  if (isRunning(state.kind === 'vm' ? state.address.qemu : state.address.holder)) return state
+  if (isRunning(state.kind === 'vm' ? state.address.main : state.address.holder)) return state
   await attachState(state).shutdown()
   await clearState()
   return undefined

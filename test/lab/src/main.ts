@@ -121,7 +121,7 @@ async function status(): Promise<number> {
     process.stdout.write('no lab is up\n')
     return 1
   }
-  const pid = running.kind === 'vm' ? running.address.qemu.pid : running.address.holder.pid
+  const pid = running.kind === 'vm' ? running.address.main.pid : running.address.holder.pid
   const what = running.kind === 'vm' ? 'virtual machine' : 'namespaces on this machine'
   process.stdout.write(`${what}, process ${pid}, up since ${running.since}${running.lab ? '' : ', without the lab'}\n`)
   return running.lab ? inside(attachState(running), ['status'], toTerminal) : 0

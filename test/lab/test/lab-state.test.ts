@@ -11,7 +11,7 @@ const up: LabState = {
   images: false,
   noKvm: false,
   memoryMiB: 2048,
-  address: { qemu: { pid: 1, started: '1' }, directory: '/d', share: '/d/share' },
+  address: { main: { pid: 1, started: '1' }, directory: '/d', share: '/d/share' },
 }
 const flags = { native: false, noLab: false, single: false, noKvm: false, images: false }
 

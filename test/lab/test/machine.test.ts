@@ -10,6 +10,28 @@ import { kernelDependencies, kernelMetaPackages } from '../src/machine/kernel.ts
 import { installCommand, missingPackages, neededPackages } from '../src/machine/packages.ts'
 import { identifyProcess, isRunning } from '../src/machine/process-identity.ts'
 import { qemuArguments } from '../src/machine/qemu.ts'
+import { umlArguments } from '../src/machine/uml.ts'
+import { newestSourcePackage } from '../src/machine/user-mode-kernel.ts'
+
+describe('user-mode kernel', () => {
+  test('the newest source package is taken, by its number and not by its text', () => {
+    const listed = 'linux-source-6.1\nlinux-source-6.12\nlinux-source-6.9\nlinux-source\nlinux-source-6.12-rt\n'
+    expect(newestSourcePackage(listed)).toBe('linux-source-6.12')
+    expect(newestSourcePackage('linux-source\n')).toBeUndefined()
+  })
+
+  test('the first program’s words come last, after all of the kernel’s', () => {
+    const args = umlArguments({ memoryMiB: 512, share: '/s', init: '/s/init.sh', directory: '/d' })
+    expect(args.slice(-2)).toEqual(['--', '/s/init.sh'])
+    expect(args).toContain('mem=512M')
+    expect(args).toContain('share=/s')
+  })
+
+  test('its build needs a compiler, which a machine with KVM does not', () => {
+    expect(neededPackages('user-mode')).toContain('gcc')
+    expect(neededPackages('vm')).not.toContain('gcc')
+  })
+})
 
 describe('packages', () => {
   test('only dpkg’s "installed" counts', () => {

@@ -9,7 +9,7 @@ export type Part = (typeof PARTS)[number]
 export interface TestRequest {
   readonly help: boolean
   readonly parts: ReadonlySet<Part>
-  /** Nothing was chosen: what takes longest is left to who asks for it. */
+  /** Nothing was chosen: where the processor is emulated, what takes longest is left to who asks for it. */
   readonly everyday: boolean
   /** Emulate the processor even where KVM works. */
   readonly noKvm: boolean
@@ -23,7 +23,7 @@ export const testHelp = `usage: npm test -- [PART]... [OPTION]...
 
 Runs all parts, or those that are named: static (lint, types, unused code), unit, kernel (each agent on a
 real kernel) and lab (the whole system). The last two need a virtual machine, which is started for them.
-Where nothing is chosen, files of kernel and lab that a slow machine was not seen to pass are left out, and named.
+Where nothing is chosen and the processor is emulated, files of kernel and lab that take too long are left out, and named.
 The last line is "N passed, N failed".
 
   --file TEXT      only test files whose names contain this; may be repeated

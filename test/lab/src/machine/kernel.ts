@@ -1,8 +1,8 @@
 /** The distribution's stock kernel, unpacked into the cache: no root, nothing installed, nothing fetched twice. */
 import { mkdir, mkdtemp, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { UserError } from '@vpn-gateway/config'
 import { ExecaError, execa } from 'execa'
+import { downloadPackages } from './download.ts'
 import type { Log } from './machine.ts'
 import { writeInitrd } from './initrd.ts'
 import { systemPath } from './system-path.ts'
@@ -12,8 +12,8 @@ export interface Kernel {
   readonly version: string
   /** Path of the bootable image. */
   readonly image: string
-  /** Path of the initial RAM disk that mounts the host's root file system. */
-  readonly initrd: string
+  /** Path of the initial RAM disk that mounts the host's root file system; a user-mode kernel needs none. */
+  readonly initrd?: string
   /** Path of the modules' directory, for /lib/modules inside. */
   readonly modules: string
 }
@@ -52,20 +52,8 @@ async function unpackedKernel(directory: string): Promise<string | undefined> {
   return versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1)
 }
 
-/** apt-get's options for package lists of our own, which any user may fetch and which leave the system's alone. */
-async function privateLists(directory: string): Promise<string[]> {
-  for (const part of ['state/lists/partial', 'cache/archives/partial']) {
-    await mkdir(join(directory, part), { recursive: true })
-  }
-  const settings = [
-    `Dir::State=${join(directory, 'state')}`,
-    `Dir::Cache=${join(directory, 'cache')}`,
-    'Dir::State::status=/var/lib/dpkg/status',
-  ]
-  return settings.flatMap((setting) => ['-o', setting])
-}
-
-async function download(directory: string, options: readonly string[], log: Log): Promise<boolean> {
+/** Names of the stock kernel's packages, as far as apt's lists know them. */
+async function kernelPackages(options: readonly string[]): Promise<string[]> {
   const packages = new Set<string>()
   const queue = kernelMetaPackages(await readFile('/etc/os-release', 'utf8'))
   for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
@@ -75,34 +63,14 @@ async function download(directory: string, options: readonly string[], log: Log)
       queue.push(part)
     }
   }
-  if (packages.size === 0) return false
-  log(`downloading ${[...packages].join(' ')}`)
-  const { exitCode } = await execa(
-    'apt-get',
-    // apt's own user may not write into a directory of ours.
-    [...options, '-q', '-o', 'APT::Sandbox::User=root', 'download', ...packages],
-    { cwd: directory, reject: false, stdio: 'ignore' },
-  )
-  return exitCode === 0
+  return [...packages]
 }
 
 async function fetchKernel(kernels: string, log: Log): Promise<string> {
   await mkdir(kernels, { recursive: true })
   const work = await mkdtemp(join(kernels, '.unpacking-'))
   try {
-    const lists = await privateLists(work)
-    if (!(await download(work, [], log))) {
-      log('fetching the package lists')
-      const update = await execa('apt-get', [...lists, '-q', '-o', 'APT::Sandbox::User=root', 'update'], {
-        all: true,
-        reject: false,
-        env: { LC_ALL: 'C' },
-      })
-      if (update.exitCode !== 0 || !(await download(work, lists, log))) {
-        const reason = update.all.split('\n').find((line) => /^[EW]:/.test(line)) ?? 'apt-get offers none'
-        throw new UserError(`downloading the distribution's kernel failed: ${reason}`)
-      }
-    }
+    await downloadPackages(work, kernelPackages, log)
     log('unpacking the kernel')
     const root = join(work, 'root')
     await mkdir(join(root, 'usr'), { recursive: true })

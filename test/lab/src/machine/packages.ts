@@ -31,6 +31,9 @@ const INSIDE = [
 /** What boots Debian's kernel over this machine's own files. */
 const BOOT = ['busybox-static', 'cpio', 'qemu-system-x86', 'xz-utils', 'zstd'] as const
 
+/** What builds a user-mode kernel. */
+const USER_MODE = ['bc', 'bison', 'bzip2', 'flex', 'gcc', 'libc6-dev', 'make', 'patch', 'xz-utils'] as const
+
 /**
  * What builds images and makes their base, and the default seccomp profile of container runtimes. The base is Debian's, whose
  * keys Ubuntu does not have.
@@ -40,13 +43,14 @@ const IMAGES = ['buildah', 'debian-archive-keyring', 'golang-github-containers-c
 /** What measures throughput. */
 const BENCH = ['iperf3'] as const
 
-/** What packages are for: a virtual machine, the lab on this machine's own kernel, images, or benchmarks. */
-export type Purpose = 'vm' | 'native' | 'images' | 'bench'
+/** What packages are for: a virtual machine, a user-mode kernel, the lab on this machine's own, images, or benchmarks. */
+export type Purpose = 'vm' | 'user-mode' | 'native' | 'images' | 'bench'
 
 /** Names of the packages that are needed for a purpose, sorted. */
 export function neededPackages(purpose: Purpose): string[] {
   if (purpose === 'images') return [...IMAGES]
   if (purpose === 'bench') return [...BENCH]
+  if (purpose === 'user-mode') return [...USER_MODE]
   return [...INSIDE, ...(purpose === 'vm' ? BOOT : [])].sort()
 }
 

@@ -3,7 +3,7 @@ import type { Accelerator } from './accelerator.ts'
 import type { Kernel } from './kernel.ts'
 
 export interface QemuOptions {
-  accelerator: Accelerator
+  accelerator: Exclude<Accelerator, 'uml'>
   kernel: Pick<Kernel, 'image' | 'initrd'>
   memoryMiB: number
   cpus: number
@@ -35,7 +35,7 @@ export function qemuArguments(options: QemuOptions): string[] {
     ['-m', String(memoryMiB), '-smp', String(cpus), '-device', 'virtio-rng-pci'],
     ['-chardev', `file,id=console,path=${value(console)}`, '-serial', 'chardev:console'],
     ['-chardev', `pipe,id=doorbell,path=${value(doorbell)}`, '-serial', 'chardev:doorbell'],
-    ['-kernel', kernel.image, '-initrd', kernel.initrd],
+    ['-kernel', kernel.image, ...(kernel.initrd === undefined ? [] : ['-initrd', kernel.initrd])],
     // Without the time-stamp counter every look at the clock is a trip to an emulated timer, under QEMU's one lock.
     ['-append', 'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable'],
     // Files of different mounts below the root may have the same inode number, which the guest must not see.

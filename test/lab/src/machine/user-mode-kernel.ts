@@ -1,0 +1,100 @@
+/**
+ * The distribution's kernel as a program of this machine (`ARCH=um`, user-mode Linux): its network is the same code, run by
+ * the real processor, where nothing virtualises one. Distributions build none with WireGuard, so it is built once, from
+ * their own source package, into the cache.
+ */
+import { createHash } from 'node:crypto'
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { ExecaError, execa } from 'execa'
+import { downloadPackages } from './download.ts'
+import type { Kernel } from './kernel.ts'
+import type { Log } from './machine.ts'
+import { systemPath } from './system-path.ts'
+
+const CONFIG = new URL('guest/user-mode.config', import.meta.url)
+
+/** The newest of the source packages that apt-cache's pkgnames lists, `linux-source-` and a version; undefined without one. */
+export function newestSourcePackage(pkgnames: string): string | undefined {
+  return pkgnames
+    .split('\n')
+    .filter((name) => /^linux-source-\d+(\.\d+)+$/.test(name))
+    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+    .at(-1)
+}
+
+async function sourcePackages(options: readonly string[]): Promise<string[]> {
+  const { stdout } = await execa('apt-cache', [...options, 'pkgnames', 'linux-source-'], { reject: false })
+  const newest = newestSourcePackage(stdout)
+  return newest === undefined ? [] : [newest]
+}
+
+const run = (cwd: string) => (program: string, args: readonly string[]) =>
+  execa(program, args, { cwd, all: true, stdin: 'ignore', env: { PATH: systemPath(), LC_ALL: 'C' } })
+
+/** Builds the kernel in `work` and puts what is needed of it into the directory `root`; its version. */
+async function build(work: string, root: string, log: Log): Promise<string> {
+  const inWork = run(work)
+  await downloadPackages(work, sourcePackages, log)
+  log('unpacking the kernel source')
+  for (const file of (await readdir(work)).filter((name) => name.endsWith('.deb'))) {
+    await inWork('dpkg-deb', ['-x', file, 'package'])
+    await rm(join(work, file))
+  }
+  const found = await inWork('find', ['package/usr/src', '-type', 'f', '-name', 'linux-source-*.tar.*'])
+  const [archive] = found.stdout.split('\n')
+  if (archive === undefined || archive === '') throw new Error('the package holds no source')
+  await mkdir(join(work, 'source'))
+  await inWork('tar', ['-xf', archive, '-C', 'source', '--strip-components=1'])
+
+  const source = join(work, 'source')
+  const inSource = run(source)
+  await copyFile(CONFIG, join(source, 'vpn-gateway.config'))
+  await inSource('make', ['ARCH=um', 'x86_64_defconfig'])
+  await inSource('scripts/kconfig/merge_config.sh', ['-m', '.config', 'vpn-gateway.config'])
+  await inSource('make', ['ARCH=um', 'olddefconfig'])
+  log('building a user-mode kernel, once: a few minutes')
+  await inSource('make', ['ARCH=um', `-j${availableParallelism() + 1}`, 'linux', 'modules'])
+  await inSource('make', ['ARCH=um', `INSTALL_MOD_PATH=${root}`, 'INSTALL_MOD_STRIP=1', 'modules_install'])
+  await copyFile(join(source, 'linux'), join(root, 'linux'))
+  const [version] = await readdir(join(root, 'lib/modules'))
+  if (version === undefined) throw new Error('no modules were built')
+  return version
+}
+
+/**
+ * The user-mode kernel, from the cache when it is there; otherwise built, which takes some minutes and a gigabyte for as
+ * long. Throws what went wrong.
+ */
+export async function ensureUserModeKernel(cache: string, log: Log): Promise<Kernel> {
+  const kernels = join(cache, 'user-mode-kernels')
+  const key = createHash('sha256')
+    .update(await readFile(CONFIG))
+    .digest('hex')
+    .slice(0, 12)
+  const root = join(kernels, key)
+  if (!(await stat(join(root, 'linux')).catch(() => undefined))) {
+    await mkdir(kernels, { recursive: true })
+    const work = await mkdtemp(join(kernels, '.building-'))
+    try {
+      const made = join(work, 'root')
+      await mkdir(made)
+      await build(work, made, log)
+      // A second process may have been as far as this: what it put there is as good.
+      await rename(made, root).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
+      })
+    } catch (error) {
+      if (!(error instanceof ExecaError)) throw error
+      // The message goes on with what the program said.
+      const last = error.message.trimEnd().split('\n').at(-1) ?? ''
+      throw new Error(`building a user-mode kernel: ${error.shortMessage.split('\n')[0]}: ${last}`, { cause: error })
+    } finally {
+      await rm(work, { recursive: true, force: true })
+    }
+  }
+  const [version] = await readdir(join(root, 'lib/modules'))
+  if (version === undefined) throw new Error(`no modules in ${root}: remove that directory and try again`)
+  return { version, image: join(root, 'linux'), modules: join(root, 'lib/modules', version) }
+}
