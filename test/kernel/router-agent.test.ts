@@ -499,6 +499,7 @@ describe('one router', () => {
 
   test('all rules flushed by somebody else: flows wait, and go on once they are back', async () => {
     const flows = await open(10)
+    const { perExit } = await flows.report()
     // With the agent away nobody puts them back.
     agent.child.kill('SIGKILL')
     await agent.ended
@@ -511,7 +512,7 @@ describe('one router', () => {
       const seen = await flows.report()
       return seen.stalled === 0 ? seen : undefined
     })
-    expect(report).toMatchObject({ lost: 0, alive: 10, perExit: { [gateways[0]]: 5, [gateways[1]]: 5 } })
+    expect(report).toMatchObject({ lost: 0, alive: 10, perExit })
     await flows.stop()
   })
 

@@ -24,15 +24,16 @@ export interface HttpResponse {
 /** Ends a response; RS (0x1e) is in no JSON document and no metrics page. */
 const END = '\u001E'
 
-// `read -d ''` reads to the end of the connection, which HTTP/1.0 closes after the body.
+// `read -N` reads pieces of some thousand bytes, up to the end of the connection, which HTTP/1.0 closes after the body; with a
+// delimiter it would read byte by byte.
 const script = `
 while read -r method host port path; do
   status=0 body= s=
   if { exec {s}<>"/dev/tcp/$host/$port"; } 2>/dev/null; then
     printf '%s %s HTTP/1.0\\r\\nHost: %s\\r\\nContent-Length: 0\\r\\n\\r\\n' "$method" "$path" "$host" >&$s
-    read -r -t 10 _ status _ <&$s
-    while read -r -t 10 header <&$s && [[ $header != $'\\r' ]]; do :; done
-    IFS= read -r -d '' -t 10 -u $s body
+    read -r -t 60 _ status _ <&$s
+    while read -r -t 60 header <&$s && [[ $header != $'\\r' ]]; do :; done
+    IFS= read -r -N 100000000 -t 60 -u $s body
     exec {s}>&-
   fi
   printf '%s\\n%s\\n${END}\\n' "\${status:-0}" "$body"
