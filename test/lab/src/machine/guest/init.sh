@@ -42,6 +42,8 @@ mount -t tmpfs modules $root/lib/modules
 modules=$root/lib/modules/$(uname -r)
 mkdir "$modules"
 mount -o bind "$root$(cat $root/run/machine/modules-path)" "$modules"
+# As on a node, where nobody but its package manager writes there: a container's read-only mount of what is above ends here.
+mount -o remount,bind,ro "$modules"
 
 mkdir -p /dev/pts /dev/shm
 mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
