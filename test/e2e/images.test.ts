@@ -209,7 +209,8 @@ test('a changed system file is taken over in place: no daemon of a router ends',
   const routers = ['router-0', 'router-1'] as const
   const daemons = () =>
     Promise.all(
-      routers.map((name) => inside(name, 'sh', '-c', "grep -lE '^(keepalived|conntrackd)$' /proc/[0-9]*/comm")),
+      // A process may end between its being listed and its being read.
+      routers.map((name) => inside(name, 'sh', '-c', "grep -lsE '^(keepalived|conntrackd)$' /proc/[0-9]*/comm || :")),
     )
   const serversOf = async (name: string) =>
     parseIpvs(await lab.exec(name, ['cat', '/proc/net/ip_vs'])).flatMap(({ realServers }) => realServers)
