@@ -277,7 +277,7 @@ describe('each capability beyond NET_ADMIN is needed', () => {
           const { reasons } = await lab.agents.readiness('router-1')
           return /raw/i.test(said()) && /keepalived|VRRP/.test(reasons.join()) ? true : undefined
         },
-        { timeoutMs: 60_000 },
+        { timeoutMs: 150_000 },
       )
       return (await lab.agents.readiness('router-1')).state !== 'ready'
     },
@@ -312,7 +312,7 @@ describe('each capability beyond NET_ADMIN is needed', () => {
         'the agent to say that it may not',
         async () =>
           (await lab.agents.readiness('node-2')).reasons.find((each) => each.startsWith('loading kernel modules')),
-        { timeoutMs: 60_000 },
+        { timeoutMs: 150_000 },
       )
       await start('nothing')
       await lab.agents.awaitReady('node-2')
@@ -323,7 +323,7 @@ describe('each capability beyond NET_ADMIN is needed', () => {
     },
   }
 
-  test.each(Object.entries(proofs))('%s', async (_, proof) => expect(await proof()).toBe(true), 200_000)
+  test.each(Object.entries(proofs))('%s', async (_, proof) => expect(await proof()).toBe(true), 400_000)
 
   test('there is a proof for each that a manifest has', async () => {
     const found: string[] = []

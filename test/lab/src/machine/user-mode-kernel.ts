@@ -7,6 +7,8 @@ import { createHash } from 'node:crypto'
 import { copyFile, mkdir, mkdtemp, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { ExecaError, execa } from 'execa'
 import { downloadPackages } from './download.ts'
 import type { Kernel } from './kernel.ts'
@@ -33,6 +35,23 @@ async function sourcePackages(options: readonly string[]): Promise<string[]> {
 const run = (cwd: string) => (program: string, args: readonly string[]) =>
   execa(program, args, { cwd, all: true, stdin: 'ignore', env: { PATH: systemPath(), LC_ALL: 'C' } })
 
+/** Files that are compiled, about: they differ with the version. */
+const sourceFiles = 1300
+/** Milliseconds between two words on how far it is: ten minutes on two cores. */
+const tellEvery = 15_000
+
+/** Tells how many files make(1) says that it has compiled. */
+async function tellProgress(output: Readable, log: Log): Promise<void> {
+  let compiled = 0
+  let told = Number.NEGATIVE_INFINITY
+  for await (const line of createInterface({ input: output })) {
+    if (/^ +CC /.test(line)) compiled += 1
+    if (performance.now() - told < tellEvery) continue
+    told = performance.now()
+    log(`building a user-mode kernel, once: ${compiled} of about ${sourceFiles} files`)
+  }
+}
+
 /** Builds the kernel in `work` and puts what is needed of it into the directory `root`; its version. */
 async function build(work: string, root: string, log: Log): Promise<string> {
   const inWork = run(work)
@@ -54,8 +73,8 @@ async function build(work: string, root: string, log: Log): Promise<string> {
   await inSource('make', ['ARCH=um', 'x86_64_defconfig'])
   await inSource('scripts/kconfig/merge_config.sh', ['-m', '.config', 'vpn-gateway.config'])
   await inSource('make', ['ARCH=um', 'olddefconfig'])
-  log('building a user-mode kernel, once: a few minutes')
-  await inSource('make', ['ARCH=um', `-j${availableParallelism() + 1}`, 'linux', 'modules'])
+  const make = inSource('make', ['ARCH=um', `-j${availableParallelism() + 1}`, 'linux', 'modules'])
+  await Promise.all([make, tellProgress(make.all, log)])
   await inSource('make', ['ARCH=um', `INSTALL_MOD_PATH=${root}`, 'INSTALL_MOD_STRIP=1', 'modules_install'])
   await copyFile(join(source, 'linux'), join(root, 'linux'))
   const [version] = await readdir(join(root, 'lib/modules'))
