@@ -431,7 +431,7 @@ test('a server that restarts and gives another port: followed without a gap, tol
     const caller = start(world, [
       'bash',
       '-c',
-      `n=0; while timeout 5 bash -c 'exec 3<>/dev/tcp/10.9.0.2/${former}; read -r l <&3'; do echo call $((++n)); done; echo refused`,
+      `n=0; while timeout 30 bash -c 'exec 3<>/dev/tcp/10.9.0.2/${former}; read -r l <&3'; do echo call $((++n)); done; echo refused`,
     ])
     await caller.said('call 1')
     await server.kill()

@@ -90,7 +90,7 @@ export async function kill(agent: Agent): Promise<void> {
 /** Asks a node's agent over HTTP; rejects while nothing listens. */
 export async function ask(number: NodeNumber, path: string): Promise<{ status: number; body: string }> {
   const script = `exec 3<>/dev/tcp/127.0.0.1/9803 && printf 'GET ${path} HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3`
-  const answer = await inside(node(number)).run({ argv: ['timeout', '5', 'bash', '-c', script] })
+  const answer = await inside(node(number)).run({ argv: ['timeout', '30', 'bash', '-c', script] })
   const [head = '', ...body] = answer.split('\r\n\r\n')
   return { status: Number(head.split(' ')[1]), body: body.join('\r\n\r\n') }
 }
