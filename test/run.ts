@@ -147,15 +147,14 @@ const RUNGS: readonly Rung[] = [
 
 async function inMachine(machine: VirtualMachine, request: TestRequest, rung: Rung): Promise<Totals> {
   const { part: project } = rung
-  const left = request.everyday ? [...rung.onRequest, ...(machine.accelerator === 'tcg' ? rung.notEmulated : [])] : []
-  const files = (await filesOf(request, rung)).filter((file) => !left.includes(file))
+  const { chosen: files, left } = await filesFor(machine, request, rung)
   const report = `${project}.json`
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
   const cwd = join(root, 'dist/test', project)
   const config = ['--root', cwd, '--config', join(cwd, 'vitest.config.mjs'), '--configLoader=native']
   // vitest takes parts of names; the bundles have the names of the files that they are made of, but for the last part.
-  const chosen = narrowed({ ...request, files: files.map((file) => basename(file, 'ts')) })
-  const options = [...vitestArguments(join(machine.share.guest, report), 'verbose'), ...config, ...chosen]
+  const names = narrowed({ ...request, files: files.map((file) => basename(file, 'ts')) })
+  const options = [...vitestArguments(join(machine.share.guest, report), 'verbose'), ...config, ...names]
   say(`starting ${files.length} test files inside`)
   if (left.length > 0) say(`left to \`npm test -- ${project}\`: ${left.join(', ')}`)
   const { exitCode } = await machine.exec([process.execPath, vitest, ...options], {
@@ -168,6 +167,17 @@ async function inMachine(machine: VirtualMachine, request: TestRequest, rung: Ru
 /** Test files of a rung that were asked for. */
 const filesOf = async ({ files }: TestRequest, { directory }: Rung): Promise<string[]> =>
   (await listTests(directory)).filter((file) => files.length === 0 || files.some((text) => file.includes(text)))
+
+/** Those that run in a machine, and those that are left out there. */
+async function filesFor(
+  { accelerator }: VirtualMachine,
+  request: TestRequest,
+  rung: Rung,
+): Promise<{ chosen: string[]; left: string[] }> {
+  const left = request.everyday ? [...rung.onRequest, ...(accelerator === 'tcg' ? rung.notEmulated : [])] : []
+  const files = await filesOf(request, rung)
+  return { chosen: files.filter((file) => !left.includes(file)), left }
+}
 
 async function machineTests(request: TestRequest): Promise<void> {
   const { parts, noKvm } = request
@@ -185,15 +195,6 @@ async function machineTests(request: TestRequest): Promise<void> {
   })
   if (built.failed > 0) return
 
-  const files = await Promise.all(rungs.map((rung) => filesOf(request, rung)))
-  if (files.flat().includes('images.test.ts')) {
-    const images = await step('images', async () => {
-      await ensureImages(say)
-      return oneCheck(true)
-    })
-    if (images.failed > 0) return
-  }
-
   const boot = (): Promise<VirtualMachine> => bootMachine({ log: say, ...(noKvm ? { accelerator: 'tcg' } : {}) })
   const machines: VirtualMachine[] = []
   await step('machine with IPVS and WireGuard', async () => {
@@ -208,7 +209,14 @@ async function machineTests(request: TestRequest): Promise<void> {
   const [first] = machines
   if (first === undefined) return
   const inTurn = machines.length < rungs.length
+  const files = await Promise.all(rungs.map((rung) => filesFor(first, request, rung)))
   try {
+    if (files.some(({ chosen }) => chosen.includes('images.test.ts'))) {
+      await step('images', async () => {
+        await ensureImages(say)
+        return oneCheck(true)
+      })
+    }
     const run = (rung: Rung, machine = first) => testStep(rung.title, () => inMachine(machine, request, rung))
     if (inTurn) for (const rung of rungs) await run(rung)
     else await Promise.all(rungs.map((rung, index) => run(rung, machines[index])))

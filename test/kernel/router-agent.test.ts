@@ -500,6 +500,7 @@ describe('one router', () => {
   test('all rules flushed by somebody else: flows wait, and go on once they are back', async () => {
     const flows = await open(10)
     const { perExit } = await flows.report()
+    expect(Object.keys(perExit)).toHaveLength(2)
     // With the agent away nobody puts them back.
     agent.child.kill('SIGKILL')
     await agent.ended

@@ -69,7 +69,7 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
   const role = createRole({
     router,
     wasActive: holdsVirtualAddress(router),
-    liveGateways: () => ipvs.realServers().length,
+    liveGateways: () => ipvs.live().size,
     prepared: () => status.prepared(),
     yields: () => yields.reason() !== undefined,
     tell: (state) => conntrackd.enter(state),

@@ -9,6 +9,8 @@ export interface IpvsView extends Component {
   realServers(): readonly RealServer[]
   /** Gateways that take new flows, with their weight, by address. */
   live(): ReadonlyMap<string, number>
+  /** How many gateways are in service, draining ones included; 0 when none takes new flows. */
+  reached(): number
   /** Reads again soon; for whoever heard that something changed. */
   refresh(): void
   /** Unix seconds of the last reading; undefined before the first. */
@@ -56,6 +58,7 @@ export function createIpvsView(onLive: () => void): IpvsView {
     },
     realServers: () => servers,
     live: () => live,
+    reached: () => (live.size === 0 ? 0 : servers.length),
     readAt: () => readAt,
     refresh: () => schedule(debounce),
   }

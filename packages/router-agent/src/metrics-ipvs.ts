@@ -15,7 +15,7 @@ export function registerIpvs(
   const orphans = createFamily<OrphanCounts>(registry, collector, 'orphans', async () => countsOfOrphans())
   orphans.counters(
     'vpn_gateway_orphan_packets_total',
-    'Packets of flows that IPVS does not know, by verdict: reset (TCP), refused (ICMP error) or dropped. Read every 5 s.',
+    'Packets of flows that IPVS does not know, by verdict: reset (TCP), refused (ICMP error) or dropped. Read every 10 s.',
     ['verdict'],
     (counts) => Object.entries(counts).map(([verdict, packets]): Sample => [{ verdict }, packets]),
   )

@@ -16,7 +16,10 @@ export interface Standing {
   holdsVip: boolean
   /** Seconds since VRRP's last change of state; null before the first. */
   stateSeconds: number | null
-  /** Gateways that it reaches; a draining one is reached, and routers that hear of that at different times are worth the same. */
+  /**
+   * Gateways that it reaches, 0 where none takes new flows. Draining ones count: routers hear of a drain at different times,
+   * and are worth the same all the while.
+   */
   liveGateways: number
   /** Whether its daemons run and replicate. */
   fit: boolean

@@ -128,7 +128,7 @@ export function createStatus(sources: StatusSources): Status {
       vrrp: vrrp.state() ?? null,
       holdsVip: vrrp.holdsVip(),
       stateSeconds: last === undefined ? null : (Date.now() - last.at) / 1000,
-      liveGateways: ipvs.realServers().length,
+      liveGateways: ipvs.reached(),
       fit: keepalivedProblems.length === 0 && stuckProblems().length === 0 && sync.sender && sync.receiver,
       yields: yields.reason() !== undefined,
     }

@@ -104,8 +104,10 @@ async function main(request: BenchRequest): Promise<number> {
       title: benchmark.title,
       machine: {
         kind,
-        kernel: request.native ? release() : 'the distribution’s, in a virtual machine',
-        cpus: cpus().length,
+        kernel: request.native
+          ? release()
+          : `the distribution’s${machine?.accelerator === 'uml' ? ', in user mode' : ''}`,
+        cpus: machine?.accelerator === 'uml' ? 1 : cpus().length,
         cpu: cpu?.model ?? 'unknown',
         node: process.version,
       },

@@ -39,7 +39,7 @@ every state in which something could leave outside a tunnel.
   --minutes M    chaos: for how long faults begin, 1 to 1440 (default 10)
   --seed S       chaos: the same seed, 0 to 4294967295, chooses the same faults (default: by chance)
   --replay FILE  chaos: the faults of a trace, as a run in which something failed writes it
-  --no-kvm       emulate the processor even where KVM works
+  --no-kvm       emulate the processor, slowly, whatever else works here
 
 Exit codes: 0 every promise held, 1 one was broken or something failed, 2 wrong input.
 `

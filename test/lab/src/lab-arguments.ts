@@ -41,7 +41,7 @@ Options of up and run, before the script's name:
   --no-lab               only the machine, without the system in it
   --single               the simple alternative: one gateway, no routers
   --images               build the images and run every agent in its own, with the settings of deploy/'s manifests
-  --no-kvm               emulate the processor even where KVM works
+  --no-kvm               emulate the processor, slowly, whatever else works here
 `
 
 function memory(text: string | undefined): number {

@@ -18,6 +18,7 @@ describe('user-mode kernel', () => {
     const listed = 'linux-source-6.1\nlinux-source-6.12\nlinux-source-6.9\nlinux-source\nlinux-source-6.12-rt\n'
     expect(newestSourcePackage(listed)).toBe('linux-source-6.12')
     expect(newestSourcePackage('linux-source\n')).toBeUndefined()
+    expect(newestSourcePackage('linux-source-6.1\nlinux-source-6.8.0\n')).toBeUndefined()
   })
 
   test('the first program’s words come last, after all of the kernel’s', () => {

@@ -29,7 +29,7 @@ The last line is "N passed, N failed".
 
   --file TEXT      only test files whose names contain this; may be repeated
   --name PATTERN   only tests whose full names match this regular expression
-  --no-kvm         emulate the processor even where KVM works
+  --no-kvm         emulate the processor, slowly, whatever else works here
 
 Exit codes: 0 something ran and nothing failed, 1 something failed or nothing ran, 2 wrong arguments.
 `

@@ -13,16 +13,25 @@ import { ExecaError, execa } from 'execa'
 import { downloadPackages } from './download.ts'
 import type { Kernel } from './kernel.ts'
 import type { Log } from './machine.ts'
+import { identifyProcess } from './process-identity.ts'
 import { systemPath } from './system-path.ts'
 
 const CONFIG = new URL('guest/user-mode.config', import.meta.url)
 
-/** The newest of the source packages that apt-cache's pkgnames lists, `linux-source-` and a version; undefined without one. */
+/** The oldest version that was tried: earlier ones let io_uring not be switched off, and outlive their main process. */
+const oldest = 'linux-source-6.12'
+
+const compare = (a: string, b: string): number => a.localeCompare(b, 'en', { numeric: true })
+
+/**
+ * The newest of the source packages that apt-cache's pkgnames lists, `linux-source-` and a version; undefined where there is
+ * none or all are too old.
+ */
 export function newestSourcePackage(pkgnames: string): string | undefined {
   return pkgnames
     .split('\n')
-    .filter((name) => /^linux-source-\d+(\.\d+)+$/.test(name))
-    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+    .filter((name) => /^linux-source-\d+(\.\d+)+$/.test(name) && compare(name, oldest) >= 0)
+    .sort(compare)
     .at(-1)
 }
 
@@ -32,8 +41,15 @@ async function sourcePackages(options: readonly string[]): Promise<string[]> {
   return newest === undefined ? [] : [newest]
 }
 
+/** Runs a program that dies with this process and sees none of the variables that make(1) would heed. */
 const run = (cwd: string) => (program: string, args: readonly string[]) =>
-  execa(program, args, { cwd, all: true, stdin: 'ignore', env: { PATH: systemPath(), LC_ALL: 'C' } })
+  execa('setpriv', ['--pdeathsig', 'TERM', program, ...args], {
+    cwd,
+    all: true,
+    stdin: 'ignore',
+    extendEnv: false,
+    env: { PATH: systemPath(), HOME: cwd, LC_ALL: 'C' },
+  })
 
 /** Files that are compiled, about: they differ with the version. */
 const sourceFiles = 1300
@@ -82,9 +98,18 @@ async function build(work: string, root: string, log: Log): Promise<string> {
   return version
 }
 
+/** Removes what builds have left whose process is gone. */
+async function sweep(kernels: string): Promise<void> {
+  for (const name of await readdir(kernels)) {
+    const pid = /^\.building-(\d+)-/.exec(name)?.[1]
+    if (pid !== undefined && identifyProcess(Number(pid)) === undefined)
+      await rm(join(kernels, name), { recursive: true, force: true })
+  }
+}
+
 /**
- * The user-mode kernel, from the cache when it is there; otherwise built, which takes some minutes and a gigabyte for as
- * long. Throws what went wrong.
+ * The user-mode kernel, from the cache when it is there; otherwise built, which takes ten minutes of two processors and two
+ * gigabytes for as long. Throws what went wrong.
  */
 export async function ensureUserModeKernel(cache: string, log: Log): Promise<Kernel> {
   const kernels = join(cache, 'user-mode-kernels')
@@ -95,7 +120,8 @@ export async function ensureUserModeKernel(cache: string, log: Log): Promise<Ker
   const root = join(kernels, key)
   if (!(await stat(join(root, 'linux')).catch(() => undefined))) {
     await mkdir(kernels, { recursive: true })
-    const work = await mkdtemp(join(kernels, '.building-'))
+    await sweep(kernels)
+    const work = await mkdtemp(join(kernels, `.building-${process.pid}-`))
     try {
       const made = join(work, 'root')
       await mkdir(made)

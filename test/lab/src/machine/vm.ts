@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { UserError } from '@vpn-gateway/config'
 import { execa } from 'execa'
-import { type Accelerator, chooseAccelerators, rememberKvmFailure } from './accelerator.ts'
+import { type Accelerator, chooseAccelerators, rememberFailure } from './accelerator.ts'
 import { cacheDirectory } from './cache.ts'
 import { clockRate, isTrueClock } from './clock.ts'
 import { createExec } from './jobs.ts'
@@ -209,20 +209,22 @@ async function start({ accelerator, kernel, directory, share, options }: Attempt
     rmSync(directory, { recursive: true, force: true })
   }
   process.once('exit', end)
-  const failure = new Promise<never>((_, reject) => child.once('error', reject))
-  failure.catch(() => {})
-  await Promise.race([failure, new Promise((resolve) => child.once('spawn', resolve))]).catch((error: unknown) => {
-    process.off('exit', end)
-    throw error
-  })
-  child.unref()
-  const gone = (): boolean => main === undefined || !isRunning(main)
-
   const discard = async (): Promise<void> => {
     if (main) signalProcess(main, 'SIGKILL')
     process.off('exit', end)
     for (const side of ['in', 'out']) await rm(`${files.doorbell}.${side}`, { force: true })
   }
+  const failure = new Promise<never>((_, reject) => child.once('error', reject))
+  failure.catch(() => {})
+  await Promise.race([failure, new Promise((resolve) => child.once('spawn', resolve))]).catch(
+    async (error: unknown) => {
+      await discard()
+      throw error
+    },
+  )
+  child.unref()
+  const gone = (): boolean => main === undefined || !isRunning(main)
+
   const fail = async (why: string): Promise<never> => {
     await discard()
     throw new Error(lastWords(directory, `the virtual machine (${accelerator}) ${why}`))
@@ -238,7 +240,8 @@ async function start({ accelerator, kernel, directory, share, options }: Attempt
     await delay(50)
   }
   if (!main) return fail('ended while it booted')
-  const rate = await clockRate(share)
+  // A user-mode kernel has the host's clock: there is nothing that it could have measured wrong.
+  const rate = accelerator === 'uml' ? 1 : await clockRate(share)
   if (!isTrueClock(rate)) {
     await discard()
     throw new WrongClockError(`the virtual machine's clock runs at ${rate.toFixed(2)} of the true speed`)
@@ -287,14 +290,17 @@ export async function bootMachine(options: BootOptions): Promise<VirtualMachine>
     const kernel = await kernelFor(accelerator, cache, log)
     await writeFile(join(share, 'modules-path'), kernel.modules)
     log(`booting Linux ${kernel.version} ${ways[accelerator]}`)
-    return startInTime({ accelerator, kernel, directory, share, options })
+    return startInTime({ accelerator, kernel, directory, share, options }).catch(async (error: unknown) => {
+      // What does not start here will not the next time either; a download may.
+      if (accelerator !== 'tcg' && !(error instanceof WrongClockError)) await rememberFailure(cache, accelerator)
+      throw error
+    })
   }
   /** Each way in turn until one works: what fails by its nature fails at once. */
   const bootAny = async ([first, ...others]: readonly Accelerator[]): Promise<VirtualMachine> => {
     if (first === undefined) throw new Error('there is no way to boot a machine')
     return boot(first).catch(async (error: Error) => {
       if (others.length === 0 || error instanceof WrongClockError) throw error
-      if (first === 'kvm') await rememberKvmFailure(cache)
       log(`${names[first]} does not work here: ${error.message.split('\n')[0]}`)
       return bootAny(others)
     })

@@ -52,11 +52,11 @@ export interface FlowReport {
 }
 
 /**
- * Milliseconds without an answer after which an open flow counts as stalled. TCP sends a line again until it is answered; a
- * datagram may be lost, and the next one too.
+ * Milliseconds without an answer after which an open flow counts as stalled: three lines, and two seconds at least. TCP sends
+ * a line again until it is answered, so that three seconds are enough of any pace; a datagram may be lost.
  */
 export const stalledAfterMs = ({ protocol, intervalMs }: Pick<FlowOptions, 'protocol' | 'intervalMs'>): number =>
-  protocol === 'tcp' ? 3000 : 2000 + 2 * intervalMs
+  protocol === 'tcp' ? Math.min(3000, Math.max(2000, 3 * intervalMs)) : Math.max(2000, 3 * intervalMs)
 
 export type FlowEvent =
   | { event: 'ready'; opened: number; failed: string[] }

@@ -11,7 +11,7 @@ fi
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 # Some kernels do that by themselves.
-mountpoint -q /dev || mount -t devtmpfs dev /dev
+grep -q ' /dev devtmpfs ' /proc/mounts || mount -t devtmpfs dev /dev
 echo 'vpn-gateway: kernel is up'
 
 transport=trans=virtio,version=9p2000.L,msize=262144
