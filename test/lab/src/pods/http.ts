@@ -12,7 +12,7 @@ export interface HttpRequest {
   host?: string
   port: number
   path: string
-  /** Milliseconds; 5,000 unless said. */
+  /** Milliseconds; 30,000 unless said: whoever asks has the processor last. */
   timeoutMs?: number
 }
 
@@ -98,7 +98,7 @@ function createProber(namespace: string, onExit: (prober: Prober) => void): Prob
   })
 
   const exchange = async (request: HttpRequest): Promise<HttpResponse> => {
-    const { method = 'GET', host = '127.0.0.1', port, path, timeoutMs = 5000 } = request
+    const { method = 'GET', host = '127.0.0.1', port, path, timeoutMs = 30_000 } = request
     const what = `${method} http://${host}:${port}${path} in ${namespace}`
     const pending = new Promise<string[]>((resolve, reject) => {
       waiting = { resolve, reject }

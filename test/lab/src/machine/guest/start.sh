@@ -30,7 +30,7 @@ run_job() {
     for name in $(compgen -e); do unset "$name"; done
     export "${env[@]}"
     # Behind the lab's own traffic and agents: who steers and watches them must not be what they wait for.
-    exec nice -n 10 -- "${argv[@]}" {out}>&- {err}>&- {never}>&- 3>&-
+    exec nice -n 5 -- "${argv[@]}" {out}>&- {err}>&- {never}>&- 3>&-
   ) </dev/null >&"$out" 2>&"$err" &
   echo "$!" >"/run/job-$1"
   exec {out}>&- {err}>&-
