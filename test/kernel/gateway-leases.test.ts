@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createRunner, wireguardPublicKey, type Runner } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, expect, onTestFailed, test, vi } from 'vitest'
+import { miniupnpdChains } from '../lab/src/topology/lease-server.ts'
 
 const gateway = 'gl-gateway'
 const world = 'gl-world'
@@ -295,12 +296,7 @@ beforeAll(async () => {
     ip link set wg0 up
     nft -f - <<'EOF'
     table inet filter {
-      chain miniupnpd { }
-      chain prerouting_miniupnpd { }
-      chain postrouting_miniupnpd { }
-      chain forward { type filter hook forward priority 0; jump miniupnpd; }
-      chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }
-      chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd; }
+    ${miniupnpdChains}
       chain strays {
         type filter hook prerouting priority -300
         iif eth0 ip daddr 198.51.100.20 udp dport 51820 accept

@@ -1,4 +1,5 @@
 /** What clients send that is not as it should be, and what comes too late for them. */
+import { parseConntrackStats } from '@vpn-gateway/kernel'
 import { awaitCondition, internetAddress, type Destination } from '@vpn-gateway/lab'
 import { gatewaysOf, pairOf, routersOf } from '../awaiting.ts'
 import { line } from '../stage.ts'
@@ -38,14 +39,9 @@ async function dropped({ lab }: LeakStage, pod: string): Promise<number> {
 
 /** Packets that connection tracking has dropped in a pod, for want of room or otherwise. */
 async function untracked({ lab }: LeakStage, pod: string): Promise<number> {
-  const [head = '', ...rows] = (await lab.exec(pod, ['cat', '/proc/net/stat/nf_conntrack'])).trim().split('\n')
-  const names = head.trim().split(/\s+/)
-  const columns = ['drop', 'early_drop'].map((name) => names.indexOf(name))
-  // A row for each processor, in hexadecimal.
-  return rows
-    .map((row) => row.trim().split(/\s+/))
-    .flatMap((cells) => columns.map((column) => Number.parseInt(cells[column] ?? '0', 16)))
-    .reduce((sum, value) => sum + value, 0)
+  const stats = parseConntrackStats(await lab.exec(pod, ['cat', '/proc/net/stat/nf_conntrack']))
+  if (stats === undefined) throw new Error(`${pod}: the kernel keeps no statistics of connection tracking`)
+  return stats.drop + stats.earlyDrop
 }
 
 export const clientCases: readonly Case[] = [

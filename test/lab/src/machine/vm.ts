@@ -269,7 +269,8 @@ export function requireArchitecture(architecture: string = process.arch): void {
 
 /**
  * Boots a machine, installing packages and fetching or building the kernel first where they are missing. Falls back from KVM
- * to a user-mode kernel and from that to emulation by itself. Throws a `UserError` for what the user can mend, an `Error` with the guest's console otherwise.
+ * to a user-mode kernel and from that to emulation by itself. Throws a `UserError` for what the user can mend, an `Error` with
+ * the guest's console otherwise.
  */
 export async function bootMachine(options: BootOptions): Promise<VirtualMachine> {
   const { log, cache = cacheDirectory() } = options

@@ -14,15 +14,18 @@ const toldAddress = '11.0.0.21'
 const processOf = (provider: Provider): string => `${provider.name}-leases`
 const fileOf = (provider: Provider, what: string): string => join(LAB_DIR, `${processOf(provider)}.${what}`)
 
-const tables = `add table inet leases
-delete table inet leases
-table inet leases {
-  chain miniupnpd { }
+/** The chains that miniupnpd(8) writes into, by the names that it has for them, and how packets come there. */
+export const miniupnpdChains = `  chain miniupnpd { }
   chain prerouting_miniupnpd { }
   chain postrouting_miniupnpd { }
   chain forward { type filter hook forward priority 0; jump miniupnpd; }
   chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }
-  chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd; }
+  chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd; }`
+
+const tables = `add table inet leases
+delete table inet leases
+table inet leases {
+${miniupnpdChains}
 }
 `
 
