@@ -8,6 +8,7 @@ import { createConntrackdWatch } from './conntrackd-watch.ts'
 import { desired, ownerOf } from './desired.ts'
 import { createGateways } from './gateways.ts'
 import { createHealthLoop } from './health.ts'
+import { createFlowLag } from './flow-lag.ts'
 import { createIpvsResync } from './ipvs-resync.ts'
 import { createIpvsView } from './ipvs.ts'
 import { createKeepalivedDaemon } from './keepalived-daemon.ts'
@@ -90,11 +91,13 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
     },
   })
   const lease = createVipLease({ router, runner, vrrp, log })
-  const resync = createIpvsResync({ router, log })
+  const flowLag = createFlowLag()
+  const resync = createIpvsResync({ router, log, isLacking: (address) => flowLag.isLackedBy(address) })
   const peers = createPeers({
     router,
     missing: () => isLeaderless(status.standing(), peers.current().values()),
     onRound() {
+      flowLag.look(status.standing(), peers.current().values())
       yields.look()
       role.weigh()
       resync.look(vrrp.state() === 'MASTER' && vrrp.holdsVip(), peers.current().values())
@@ -155,6 +158,7 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
     peers,
     yields,
     resync,
+    flowLag,
     systemWatch,
     ipvs,
     gateways,

@@ -1,6 +1,6 @@
 /**
- * Sends a standby all flows that IPVS has: when it has just become one, and when it sees more gateways than before, for
- * with a gateway that it could not reach it forgot the flows too.
+ * Sends a standby all flows that IPVS has: when it has just become one, when it sees more gateways than before, for with a
+ * gateway that it could not reach it forgot the flows too, and when it lacks flows nevertheless.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -23,6 +23,8 @@ const burst = 50
 const pause = 10
 /** Milliseconds that clocks of two agents' rounds may differ. */
 const tolerance = 2000
+/** Milliseconds after which a standby that lacks flows is told again. */
+const again = 5000
 
 interface Told {
   /** By performance.now(). */
@@ -34,10 +36,13 @@ interface Told {
 export function createIpvsResync({
   router,
   log,
+  isLacking,
   read = readIpvsConnections,
 }: {
   router: Router
   log: Log
+  /** Whether a standby lacks flows, by its address. */
+  isLacking: (address: string) => boolean
   read?: () => AsyncIterable<IpvsConnection>
 }): IpvsResync {
   const told = new Map<string, Told>()
@@ -87,7 +92,7 @@ export function createIpvsResync({
     look(active, peers) {
       if (!active) told.clear()
       if (!active || sending !== undefined) return
-      const waiting = [...peers].filter((peer) => isWaiting(peer, told.get(peer.address)))
+      const waiting = [...peers].filter((peer) => isWaiting(peer, told.get(peer.address), isLacking(peer.address)))
       if (waiting.length === 0) return
       sending = send(waiting)
         .catch((error: unknown) => log.warn({ error: String(error) }, 'telling a standby all flows failed'))
@@ -97,10 +102,14 @@ export function createIpvsResync({
   }
 }
 
-/** Whether a router is a standby that sees gateways and was not told since it came to see them. Pure. */
-export function isWaiting(peer: Peer, told: Told | undefined): boolean {
+/**
+ * Whether a router is a standby that sees gateways and was not told since it came to see them, or lacks flows for so long that
+ * telling them cannot have arrived. Pure.
+ */
+export function isWaiting(peer: Peer, told: Told | undefined, lacking: boolean): boolean {
   if (peer.vrrp !== 'BACKUP' || peer.liveGateways === 0) return false
   if (told === undefined || peer.liveGateways > told.liveGateways) return true
+  if (lacking && peer.heardAt - told.at > again) return true
   const standbySince = peer.heardAt - (peer.stateSeconds ?? 0) * 1000
   return standbySince > told.at + tolerance
 }

@@ -13,6 +13,8 @@ export interface IpvsView extends Component {
   reached(): number
   /** Reads again soon; for whoever heard that something changed. */
   refresh(): void
+  /** Flows under way, over all services, as last counted by the kernel. */
+  flows(): number
   /** Unix seconds of the last reading; undefined before the first. */
   readAt(): number | undefined
 }
@@ -26,6 +28,7 @@ const debounce = 50
 export function createIpvsView(onLive: () => void): IpvsView {
   let servers: readonly RealServer[] = []
   let live: ReadonlyMap<string, number> = new Map()
+  let flows = 0
   let readAt: number | undefined
   let timer: NodeJS.Timeout | undefined
   let stopped = true
@@ -36,11 +39,13 @@ export function createIpvsView(onLive: () => void): IpvsView {
   }
 
   async function read(): Promise<void> {
-    const found = clientService(await readIpvs().catch(() => undefined))?.realServers ?? []
+    const services = await readIpvs().catch(() => undefined)
+    const found = clientService(services)?.realServers ?? []
     const now = liveServers(found)
     const changed = !isDeepStrictEqual(now, live) || found.length !== servers.length
     servers = found
     live = now
+    flows = countFlows(services)
     readAt = Date.now() / 1000
     if (changed) onLive()
     schedule(pollEvery)
@@ -59,6 +64,7 @@ export function createIpvsView(onLive: () => void): IpvsView {
     realServers: () => servers,
     live: () => live,
     reached: () => (live.size === 0 ? 0 : servers.length),
+    flows: () => flows,
     readAt: () => readAt,
     refresh: () => schedule(debounce),
   }
@@ -67,6 +73,12 @@ export function createIpvsView(onLive: () => void): IpvsView {
 /** The service that carries clients' flows, by its mark. */
 export function clientService(services: readonly VirtualService[] | undefined): VirtualService | undefined {
   return services?.find((service) => service.protocol === 'FWM' && service.fwmark === flowMark)
+}
+
+/** Flows under way by the counters of the real servers: the table of connections itself may be long. */
+export function countFlows(services: readonly VirtualService[] | undefined): number {
+  const servers = (services ?? []).flatMap(({ realServers }) => realServers)
+  return servers.reduce((sum, { activeConnections }) => sum + activeConnections, 0)
 }
 
 /** Servers that take new flows, with weights, in order of their addresses' text. */

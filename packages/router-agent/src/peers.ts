@@ -21,6 +21,8 @@ export interface Standing {
    * and are worth the same all the while.
    */
   liveGateways: number
+  /** Flows under way that its IPVS knows. */
+  flows: number
   /** Whether its daemons run and replicate. */
   fit: boolean
   /** Whether it steps back by its own decision. */
@@ -145,12 +147,13 @@ const states: readonly unknown[] = ['MASTER', 'BACKUP', 'FAULT', 'STOP', null] s
 export function parseStanding(text: string, heardOn: Peer['heardOn'], own: string): Heard | undefined {
   try {
     const said = JSON.parse(text) as Partial<Record<keyof Heard | 'state' | 'told', unknown>>
-    const { state, holdsVip, stateSeconds, liveGateways, fit, yields, routerAddress, told } = said
+    const { state, holdsVip, stateSeconds, liveGateways, flows, fit, yields, routerAddress, told } = said
     const sound =
       states.includes(state) &&
       typeof holdsVip === 'boolean' &&
       (stateSeconds === null || isSeconds(stateSeconds)) &&
       isCount(liveGateways) &&
+      isCount(flows) &&
       typeof fit === 'boolean' &&
       isAddress(routerAddress)
     if (!sound) return undefined
@@ -161,6 +164,7 @@ export function parseStanding(text: string, heardOn: Peer['heardOn'], own: strin
       holdsVip,
       stateSeconds,
       liveGateways,
+      flows,
       fit,
       yields: yields !== null,
       routerAddress,

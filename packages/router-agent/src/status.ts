@@ -4,6 +4,7 @@ import { shared, type Readiness, type SupervisedDaemon } from '@vpn-gateway/runt
 import type { CheckerWatch } from './checker-watch.ts'
 import type { ConntrackdDaemon } from './conntrackd-daemon.ts'
 import type { ConntrackdWatch } from './conntrackd-watch.ts'
+import type { FlowLag } from './flow-lag.ts'
 import type { Gateways } from './gateways.ts'
 import type { IpvsResync } from './ipvs-resync.ts'
 import type { IpvsView } from './ipvs.ts'
@@ -26,7 +27,7 @@ export interface ReadinessInput {
   vrrp: VrrpState | undefined
   /** Why the router steps back by its own decision. */
   yields?: string | undefined
-  /** Whether it is a standby that the active router has not told all flows yet. */
+  /** Whether it is a standby that the active router has not told all flows yet, or that lacks some. */
   untold?: boolean
   sync: SyncDaemons
   liveGateways: number
@@ -89,6 +90,7 @@ export interface StatusSources {
   peers: Peers
   yields: Yield
   resync: IpvsResync
+  flowLag: Pick<FlowLag, 'lacks'>
   systemWatch: Pick<SystemWatch, 'problems'>
   ipvs: IpvsView
   gateways: Gateways
@@ -104,7 +106,7 @@ export interface Status {
   look(): Promise<void>
   /** What this router tells the others. */
   standing(): Standing
-  /** Whether it has what it needs to take over: it replicates and, as a standby, was told all flows. */
+  /** Whether it has what it needs to take over: it replicates and, as a standby, was told all flows and has them. */
   prepared(): boolean
   overview(): object
   ipvs(): Promise<object>
@@ -114,7 +116,7 @@ export interface Status {
 
 export function createStatus(sources: StatusSources): Status {
   const { router, reconciler, keepalived, checkerWatch, conntrackd, conntrackdWatch, vrrp, lease, peers } = sources
-  const { yields, resync, systemWatch, ipvs, gateways, world } = sources
+  const { yields, resync, flowLag, systemWatch, ipvs, gateways, world } = sources
   let keepalivedProblems: string[] = ['keepalived is starting']
   let sync: SyncDaemons = { sender: false, receiver: false }
   const startedAt = Date.now() / 1000
@@ -129,12 +131,13 @@ export function createStatus(sources: StatusSources): Status {
       holdsVip: vrrp.holdsVip(),
       stateSeconds: last === undefined ? null : (Date.now() - last.at) / 1000,
       liveGateways: ipvs.reached(),
+      flows: ipvs.flows(),
       fit: keepalivedProblems.length === 0 && stuckProblems().length === 0 && sync.sender && sync.receiver,
       yields: yields.reason() !== undefined,
     }
   }
 
-  const untold = () => isUntold(standing(), peers.current().values())
+  const untold = () => flowLag.lacks() || isUntold(standing(), peers.current().values())
 
   return {
     standing,

@@ -10,6 +10,7 @@ import { entryOf } from '../src/conntrack-refill.ts'
 import { parseConntrackdLine } from '../src/conntrackd-daemon.ts'
 import { parseConntrackdStats } from '../src/conntrackd-stats.ts'
 import { stuckReason } from '../src/conntrackd-watch.ts'
+import { isBehind } from '../src/flow-lag.ts'
 import { parseFlowsQuestion } from '../src/flows.ts'
 import { parseState } from '../src/gateways.ts'
 import { encodeFlows, isTellable } from '../src/ipvs-message.ts'
@@ -30,6 +31,7 @@ const own = {
   holdsVip: true,
   stateSeconds: 9,
   liveGateways: 2,
+  flows: 12,
   fit: true,
   yields: false,
   address: '192.168.50.242',
@@ -100,7 +102,7 @@ export const classes: readonly FuzzClass[] = [
       if (heard === undefined) return
       // It is asked there next.
       if (isIP(heard.routerAddress) !== 4) throw new Error('no address to ask')
-      mustBeNumbers([heard.liveGateways, heard.stateSeconds ?? 0, heard.toldSeconds ?? 0])
+      mustBeNumbers([heard.liveGateways, heard.flows, heard.stateSeconds ?? 0, heard.toldSeconds ?? 0])
       const peer: Peer = { ...heard, address: '192.168.50.241', heardAt: 1000 }
       judge({ kind: 'serving' }, { own, peers: [peer], advertsArrive: true, now: 5000 })
       judge(
@@ -108,7 +110,8 @@ export const classes: readonly FuzzClass[] = [
         { own, peers: [peer], advertsArrive: true, now: 5000 },
       )
       isUntold({ ...own, vrrp: 'BACKUP' }, [peer])
-      isWaiting(peer, undefined)
+      isWaiting(peer, undefined, false)
+      isBehind(peer, own, [{ at: 0, flows: heard.flows }])
     },
   }),
   fuzzClass({

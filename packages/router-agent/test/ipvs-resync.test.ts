@@ -101,6 +101,7 @@ const standing: Standing = {
   holdsVip: false,
   stateSeconds: 10,
   liveGateways: 3,
+  flows: 12,
   fit: true,
   yields: false,
 }
@@ -120,7 +121,12 @@ test.each<[string, boolean, Partial<Peer>, Parameters<typeof isWaiting>[1]]>([
   ['one that sees no gateway, which would forget them again', false, { liveGateways: 0 }, undefined],
   ['an active router', false, { vrrp: 'MASTER' }, undefined],
 ])('%s has to be told: %s', (_what, waiting, peer, told) => {
-  expect(isWaiting({ ...standby, ...peer }, told)).toBe(waiting)
+  expect(isWaiting({ ...standby, ...peer }, told, false)).toBe(waiting)
+})
+
+test('a standby that lacks flows is told again, when what it was told must have arrived', () => {
+  expect(isWaiting(standby, { at: 96_000, liveGateways: 3 }, true)).toBe(false)
+  expect(isWaiting(standby, { at: 94_000, liveGateways: 3 }, true)).toBe(true)
 })
 
 const active: Peer = { ...standby, vrrp: 'MASTER', holdsVip: true }

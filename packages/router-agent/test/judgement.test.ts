@@ -9,6 +9,7 @@ const standing: Standing = {
   holdsVip: true,
   stateSeconds: 100,
   liveGateways: 3,
+  flows: 12,
   fit: true,
   yields: false,
 }
@@ -111,7 +112,15 @@ test('of two that are both active one steps back and one stays, whoever they are
 })
 
 describe('what another router says', () => {
-  const said = { state: 'BACKUP', holdsVip: false, stateSeconds: 2.5, liveGateways: 3, fit: true, yields: null }
+  const said = {
+    state: 'BACKUP',
+    holdsVip: false,
+    stateSeconds: 2.5,
+    liveGateways: 3,
+    flows: 12,
+    fit: true,
+    yields: null,
+  }
   const whole = { ...said, routerAddress: '192.168.51.2', told: { '192.168.50.241': 4 } }
   test('is read', () => {
     expect(parseStanding(JSON.stringify(whole), 'router network', '192.168.50.241')).toEqual({
@@ -119,6 +128,7 @@ describe('what another router says', () => {
       holdsVip: false,
       stateSeconds: 2.5,
       liveGateways: 3,
+      flows: 12,
       fit: true,
       yields: false,
       routerAddress: '192.168.51.2',
@@ -134,6 +144,7 @@ describe('what another router says', () => {
     { routerAddress: '::1' },
     { liveGateways: -1 },
     { liveGateways: 1.5 },
+    { flows: -1 },
   ])('counts for nothing with %j, which would be asked or counted on', (change) => {
     const text = JSON.stringify({ ...whole, ...change })
     expect(parseStanding(text, 'router network', '192.168.50.241')).toBeUndefined()

@@ -27,6 +27,7 @@ function peerOf(router: Toy, now: number): Peer {
     holdsVip: router.state === 'MASTER',
     stateSeconds: (now - router.since) / 1000,
     liveGateways: 3,
+    flows: 12,
     fit: true,
     yields,
     address: addressOf(router.number),
