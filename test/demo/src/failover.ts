@@ -576,7 +576,7 @@ const scenarios: readonly Scenario[] = [
   },
 ]
 
-await tellStory({ intervalMs: paceOf, udpShare: 0.25 }, async (stage, { only }) => {
+await tellStory({ intervalMs: paceOf, udpShare: 0.25, scenarios }, async (stage, { only }) => {
   const chosen = chosenBy(only, scenarios)
   for (const scenario of chosen) {
     chapter(scenario.title, scenario.text)

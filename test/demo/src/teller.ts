@@ -10,13 +10,17 @@ export interface StoryOptions {
   intervalMs: (flows: number) => number
   /** Fraction of the flows that are UDP; none unless said. */
   udpShare?: number
+  /** What `only` chooses from: a mistake in it is told before anything is made. */
+  scenarios?: readonly { name: string }[]
 }
 
-/** Those whose names contain one of the texts, or all; throws an error that lists the names where none does. */
+/** Those whose names contain one of the texts, or all; throws an error that lists the names where a text is in none. */
 export function chosenBy<T extends { name: string }>(only: readonly string[], all: readonly T[]): readonly T[] {
-  const chosen = all.filter(({ name }) => only.length === 0 || only.some((text) => name.includes(text)))
-  if (chosen.length > 0) return chosen
-  throw new Error(`--only ${only.join(' ')}: expected one of ${all.map(({ name }) => name).join(', ')}`)
+  const unknown = only.find((text) => !all.some(({ name }) => name.includes(text)))
+  if (unknown !== undefined) {
+    throw new Error(`--only ${unknown}: expected one of ${all.map(({ name }) => name).join(', ')}`)
+  }
+  return all.filter(({ name }) => only.length === 0 || only.some((text) => name.includes(text)))
 }
 
 /** The first chapter of every story. */
@@ -60,12 +64,13 @@ export async function tellAll(
 
 /** Tells a story about flows that run through the system. */
 export function tellStory(
-  { intervalMs: intervalOf, udpShare = 0 }: StoryOptions,
+  { intervalMs: intervalOf, udpShare = 0, scenarios = [] }: StoryOptions,
   plot: (stage: Stage, told: StoryArguments) => Promise<void>,
 ): Promise<never> {
   let stage: Stage | undefined
   return tellAll(
     async (told) => {
+      if (scenarios.length > 0) chosenBy(told.only, scenarios)
       const lab = await bringLabUp()
       const capture = await lab.startCapture()
       await controlCapture(capture)
