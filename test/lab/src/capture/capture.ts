@@ -58,13 +58,16 @@ const controlKinds: Record<Place, readonly PacketKind[]> = {
   internet: ['tcp', 'udp', 'icmp', 'dns'],
 }
 
-/** One packet of each kind by `eth0`, however much of it is answered. */
+/**
+ * One packet of each kind by `eth0`, however much of it is answered. The connection is refused at once; its bound counts from
+ * the start of a shell, which takes seconds where everything is busy.
+ */
 const controlScript = `route="${controlAddress}/32 via ${clusterGateway} dev eth0"
 ip route replace $route
 echo leak >/dev/udp/${controlAddress}/9
 echo leak >/dev/udp/${controlAddress}/53
 echo leak >/dev/udp/ff02::1%eth0/9
-timeout 2 bash -c 'exec 3<>/dev/tcp/${controlAddress}/9'
+timeout 15 bash -c 'exec 3<>/dev/tcp/${controlAddress}/9'
 ping -q -c 1 -W 1 ${controlAddress}
 ip route del $route`
 
@@ -166,7 +169,7 @@ export async function startCapture(runner: Runner, topology: Topology, vxlanPort
           if (unseen.length === 0 && (now.perPod[name] ?? 0) >= controlKinds.pods.length) return now
           throw new Error(`not seen: ${unseen.join(', ')}; seen: ${JSON.stringify(now)}`)
         },
-        { timeoutMs: 10_000 },
+        { timeoutMs: 20_000 },
       )
       await reset()
       return leaked
