@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import type { Component, Log } from '@vpn-gateway/runtime'
 import type { Router } from './router.ts'
 import type { VrrpState, VrrpTransition } from './vrrp.ts'
-import { freshFor, worthOf } from './worth.ts'
+import { freshFor, heirFor, worthOf } from './worth.ts'
 import type { World } from './world.ts'
 
 export interface Role extends Component {
@@ -111,7 +111,7 @@ export function createRole(options: RoleOptions): Role {
             // Once more for what the router of before has deleted last.
             fill()
           }, settleAfter),
-          setTimeout(weigh, freshFor),
+          ...[heirFor, freshFor].map((after) => setTimeout(weigh, after)),
         )
       } else if (settled) {
         settled = false
