@@ -409,14 +409,16 @@ describe('two routers', () => {
         return ipvs === count && tracked === count ? true : undefined
       })
     }
-    const ipvs = JSON.parse((await ask(await oneHolder(), '/v1/ipvs')).body) as {
-      services: { realServers: { activeConnections: number; state: string }[] }[]
+    const shown = async () => {
+      const { services: all } = JSON.parse((await ask(await oneHolder(), '/v1/ipvs')).body) as {
+        services: { realServers: { activeConnections: number; state: string }[] }[]
+      }
+      return all[0]?.realServers.map(({ activeConnections, state }) => `${activeConnections} ${state}`).join()
     }
-    expect(ipvs.services[0]?.realServers.map(({ activeConnections, state }) => [activeConnections, state])).toEqual([
-      [4, 'ready'],
-      [4, 'ready'],
-      [4, 'ready'],
-    ])
+    // A gateway whose agent was too busy to answer in time is silent until it is asked again.
+    await until('the router shows them', 20, async () =>
+      (await shown()) === '4 ready,4 ready,4 ready' ? true : undefined,
+    )
   })
 
   test('ICMP echo passes; private destinations and the routers themselves are out of reach', async () => {

@@ -7,6 +7,7 @@ import { createConntrackdDaemon } from './conntrackd-daemon.ts'
 import { createConntrackdWatch } from './conntrackd-watch.ts'
 import { desired, ownerOf } from './desired.ts'
 import { createGateways } from './gateways.ts'
+import { createHandover } from './handover.ts'
 import { createHealthLoop } from './health.ts'
 import { createFlowLag } from './flow-lag.ts'
 import { createIpvsResync } from './ipvs-resync.ts'
@@ -164,6 +165,7 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
     gateways,
     world,
   })
+  const handover = createHandover({ role, applied: () => reconciler.settled() })
   const health = createHealthLoop(() => status.look(), log)
   const orphanWatch = createOrphanWatch(runner, log)
   const metrics = createRouterMetrics(registry, {
@@ -175,7 +177,7 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
     conntrackd: () => conntrackdWatch.latest(),
   })
   return {
-    // keepalived last, so that it goes first: the VIP is handed over while everything else still works.
+    // keepalived late, so that it goes early: the VIP is handed over while everything else still works.
     components: [
       ipvs,
       reconciler,
@@ -189,6 +191,7 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
       lease,
       resync,
       keepalived,
+      handover,
       checkerWatch,
       peers,
       systemWatch,

@@ -11,6 +11,8 @@ export interface Role extends Component {
   /** Something changed that the router's worth depends on. */
   weigh(): void
   orphans(): World['orphans']
+  /** From now on flows that this router does not know are not reset, whatever VRRP says. */
+  withhold(): void
 }
 
 export interface RoleOptions {
@@ -43,6 +45,7 @@ export function createRole(options: RoleOptions): Role {
   let tookOverAt: number | undefined
   let standsBy = false
   let active = false
+  let withheld = false
   /** What the worth file holds, or is about to; undefined when it could not be written. */
   let wanted: number | undefined
   let writing = Promise.resolve()
@@ -106,7 +109,7 @@ export function createRole(options: RoleOptions): Role {
       if (to === 'MASTER') {
         timers.push(
           setTimeout(() => {
-            settled = true
+            settled = !withheld
             onChange()
             // Once more for what the router of before has deleted last.
             fill()
@@ -120,5 +123,10 @@ export function createRole(options: RoleOptions): Role {
     },
     weigh,
     orphans: () => (settled ? 'reset' : 'drop'),
+    withhold() {
+      withheld = true
+      settled = false
+      onChange()
+    },
   }
 }

@@ -1,0 +1,27 @@
+/**
+ * What an active router does before it hands over. When keepalived ends, its checker takes the gateways out of IPVS while its
+ * VRRP process says goodbye; clients go on sending here until the other router has told them otherwise. By the rules of an
+ * active router their flows would then be reset: from here on what belongs to no flow is dropped in silence.
+ */
+import type { Component } from '@vpn-gateway/runtime'
+import type { Role } from './role.ts'
+
+export interface HandoverOptions {
+  role: Pick<Role, 'withhold'>
+  /** Resolves when the kernel has been changed accordingly. */
+  applied: () => Promise<unknown>
+}
+
+/** Makes the component, which does something only when it is stopped: before keepalived, so it is started after that. */
+export function createHandover({ role, applied }: HandoverOptions): Component {
+  return {
+    name: 'handover',
+    async start() {
+      // There is nothing to hand over yet.
+    },
+    async stop() {
+      role.withhold()
+      await applied()
+    },
+  }
+}
