@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import type { Component, Log } from '@vpn-gateway/runtime'
 import type { Router } from './router.ts'
 import type { VrrpState, VrrpTransition } from './vrrp.ts'
-import { freshFor, heirFor, worthOf } from './worth.ts'
+import { freshFor, worthOf } from './worth.ts'
 import type { World } from './world.ts'
 
 export interface Role extends Component {
@@ -114,7 +114,7 @@ export function createRole(options: RoleOptions): Role {
             // Once more for what the router of before has deleted last.
             fill()
           }, settleAfter),
-          ...[heirFor, freshFor].map((after) => setTimeout(weigh, after)),
+          setTimeout(weigh, freshFor),
         )
       } else if (settled) {
         settled = false

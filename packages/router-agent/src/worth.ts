@@ -10,20 +10,11 @@
 const withoutGateways = -150
 /** With any priority a sum that puts the instance into FAULT: it gives the VIP up and says goodbye. */
 const stepsBack = -254
-/** A standby, and one that has just taken over: outweighs the priorities by address, which differ by 6 at most, and stays below 255. */
+/** A standby, and one that took over: outweighs the priorities by address, which differ by 6 at most, and stays below 255. */
 const heir = 7
-/**
- * One that took over lately, and any other active router. Far below a standby: when the VIP of an active router ends whose agent
- * is frozen, both routers wait equally long to take over, but for VRRP's skew (RFC 5798, 6.1), which is longer the less one is
- * worth. The frozen one would win by chance and hold the VIP with nobody to take it away.
- */
-const tookOver = -35
-const active = -70
-/** A standby that lacks flows or does not replicate: loses to every other router. Where it is the only one it takes over. */
-const lastResort = -105
+/** A standby that lacks flows or does not replicate: loses to every other standby. Where it is the only one it takes over. */
+const lastResort = -7
 
-/** Milliseconds that one that took over is worth as much as the standby that it was. */
-export const heirFor = 5000
 /** Milliseconds after which a takeover no longer counts: by then the other router has been sent all that it missed. */
 export const freshFor = 30_000
 
@@ -39,12 +30,10 @@ export interface WorthInput {
   yields: boolean
 }
 
-/** The number for the worth file. Pure. */
+/** The number for the worth file, 0 for an ordinary router. Pure. */
 export function worthOf({ liveGateways, sinceTakeover, standsBy, prepared, yields }: WorthInput): number {
   if (yields) return stepsBack
   if (liveGateways === 0) return withoutGateways
   if (standsBy && !prepared) return lastResort
-  if (standsBy) return heir
-  if (sinceTakeover === undefined || sinceTakeover >= freshFor) return active
-  return sinceTakeover < heirFor ? heir : tookOver
+  return standsBy || (sinceTakeover !== undefined && sinceTakeover < freshFor) ? heir : 0
 }
