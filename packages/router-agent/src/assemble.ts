@@ -79,7 +79,9 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
       const flows = await refillConntrack({ runner, path: router.paths.refill }, needed)
       if (flows > 0) log.info({ flows }, 'connection tracking knows all flows that IPVS does')
     },
-    onChange: () => reconciler.trigger('role'),
+    async apply() {
+      return (await reconciler.settled()).converged
+    },
     log,
   })
   const vrrp = createVrrp({
@@ -160,12 +162,13 @@ export function assemble(router: Router, { config, runner, runDir, log, registry
     yields,
     resync,
     flowLag,
+    role,
     systemWatch,
     ipvs,
     gateways,
     world,
   })
-  const handover = createHandover({ role, applied: () => reconciler.settled() })
+  const handover = createHandover(role)
   const health = createHealthLoop(() => status.look(), log)
   const orphanWatch = createOrphanWatch(runner, log)
   const metrics = createRouterMetrics(registry, {

@@ -6,22 +6,13 @@
 import type { Component } from '@vpn-gateway/runtime'
 import type { Role } from './role.ts'
 
-export interface HandoverOptions {
-  role: Pick<Role, 'withhold'>
-  /** Resolves when the kernel has been changed accordingly. */
-  applied: () => Promise<unknown>
-}
-
 /** Makes the component, which does something only when it is stopped: before keepalived, so it is started after that. */
-export function createHandover({ role, applied }: HandoverOptions): Component {
+export function createHandover(role: Pick<Role, 'withhold'>): Component {
   return {
     name: 'handover',
     async start() {
       // There is nothing to hand over yet.
     },
-    async stop() {
-      role.withhold()
-      await applied()
-    },
+    stop: () => role.withhold(),
   }
 }

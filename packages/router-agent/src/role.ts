@@ -11,8 +11,10 @@ export interface Role extends Component {
   /** Something changed that the router's worth depends on. */
   weigh(): void
   orphans(): World['orphans']
+  /** Whether flows that this router does not know would be reset although they must not be any more. */
+  resetsStill(): boolean
   /** From now on flows that this router does not know are not reset, whatever VRRP says. */
-  withhold(): void
+  withhold(): Promise<void>
 }
 
 export interface RoleOptions {
@@ -28,8 +30,8 @@ export interface RoleOptions {
   tell: (state: VrrpState) => Promise<void>
   /** Adds to connection tracking what IPVS knows and it lacks, while `needed` says so. */
   refill: (needed: () => boolean) => Promise<void>
-  /** Desired state has changed. */
-  onChange: () => void
+  /** Desired state has changed: changes the kernel at once and says whether it holds all that it should. */
+  apply: () => Promise<boolean>
   log: Log
 }
 
@@ -38,14 +40,19 @@ export interface RoleOptions {
  * within three (IPVS_SYNC_FLUSH_TIME and IPVS_SYNC_CHECK_PERIOD), and a takeover that was none is over by then.
  */
 const settleAfter = 3000
+/** Milliseconds between two tries to change the kernel. */
+const retryAfter = 1000
 
 export function createRole(options: RoleOptions): Role {
-  const { router, wasActive, liveGateways, prepared, yields, tell, refill, onChange, log } = options
+  const { router, wasActive, liveGateways, prepared, yields, tell, refill, apply, log } = options
   let settled = wasActive
   let tookOverAt: number | undefined
   let standsBy = false
   let active = false
   let withheld = false
+  /** Set while what is no longer wanted may be in the kernel: a symbol for each time. */
+  let leaving: symbol | undefined
+  let retry: NodeJS.Timeout | undefined
   /** What the worth file holds, or is about to; undefined when it could not be written. */
   let wanted: number | undefined
   let writing = Promise.resolve()
@@ -86,6 +93,23 @@ export function createRole(options: RoleOptions): Role {
       )
   }
 
+  /**
+   * Before this is done, a router that takes over resets every flow by the rules of its last time as the active one: one that was
+   * cut off, and saw no gateway, all that comes.
+   */
+  async function leave(): Promise<void> {
+    settled = false
+    const own = Symbol()
+    leaving = own
+    clearTimeout(retry)
+    const applied = await apply()
+    if (leaving !== own) return
+    if (applied) {
+      leaving = undefined
+      weigh()
+    } else retry = setTimeout(() => void leave(), retryAfter)
+  }
+
   function clear(): void {
     for (const timer of timers.splice(0)) clearTimeout(timer)
   }
@@ -97,6 +121,7 @@ export function createRole(options: RoleOptions): Role {
     },
     async stop() {
       clear()
+      clearTimeout(retry)
     },
     entered({ from, to }) {
       clear()
@@ -110,23 +135,22 @@ export function createRole(options: RoleOptions): Role {
         timers.push(
           setTimeout(() => {
             settled = !withheld
-            onChange()
+            leaving = undefined
+            clearTimeout(retry)
+            void apply()
             // Once more for what the router of before has deleted last.
             fill()
           }, settleAfter),
           setTimeout(weigh, freshFor),
         )
-      } else if (settled) {
-        settled = false
-        onChange()
-      }
+      } else if (settled) void leave()
     },
     weigh,
     orphans: () => (settled ? 'reset' : 'drop'),
+    resetsStill: () => leaving !== undefined,
     withhold() {
       withheld = true
-      settled = false
-      onChange()
+      return leave()
     },
   }
 }

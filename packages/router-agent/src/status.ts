@@ -11,6 +11,7 @@ import type { IpvsView } from './ipvs.ts'
 import type { KeepalivedDaemon } from './keepalived-daemon.ts'
 import { priorityOf, vrrpInstance } from './keepalived.ts'
 import type { Peer, Peers, Standing } from './peers.ts'
+import type { Role } from './role.ts'
 import { weightOf, type Router } from './router.ts'
 import { readSyncDaemons, type SyncDaemons } from './sync-daemon.ts'
 import type { SystemWatch } from './system-watch.ts'
@@ -29,6 +30,8 @@ export interface ReadinessInput {
   yields?: string | undefined
   /** Whether it is a standby that the active router has not told all flows yet, or that lacks some. */
   untold?: boolean
+  /** Whether it would still reset flows that it does not know, as it did while it was active. */
+  resets?: boolean
   sync: SyncDaemons
   liveGateways: number
 }
@@ -40,6 +43,7 @@ export function readinessOf({
   vrrp,
   yields,
   untold,
+  resets,
   sync,
   liveGateways,
 }: ReadinessInput): Readiness {
@@ -51,6 +55,7 @@ export function readinessOf({
   else if (vrrp === undefined) reasons.push('VRRP: state not known yet')
   else if (vrrp !== 'MASTER' && vrrp !== 'BACKUP') reasons.push(`VRRP: state ${vrrp}`)
   if (untold === true) reasons.push('IPVS sync: waiting for the flows that were there before')
+  if (resets === true) reasons.push('flows that are not known yet would still be reset')
   if (!sync.sender) reasons.push('IPVS sync: the sender does not run')
   if (!sync.receiver) reasons.push('IPVS sync: the receiver does not run')
   if (liveGateways === 0) reasons.push('no live gateway')
@@ -91,6 +96,7 @@ export interface StatusSources {
   yields: Yield
   resync: IpvsResync
   flowLag: Pick<FlowLag, 'lacks'>
+  role: Pick<Role, 'resetsStill'>
   systemWatch: Pick<SystemWatch, 'problems'>
   ipvs: IpvsView
   gateways: Gateways
@@ -106,7 +112,7 @@ export interface Status {
   look(): Promise<void>
   /** What this router tells the others. */
   standing(): Standing
-  /** Whether it has what it needs to take over: it replicates and, as a standby, was told all flows and has them. */
+  /** Whether it has what it needs to take over: it replicates and, as a standby, was told all flows, has them and would not reset others. */
   prepared(): boolean
   overview(): object
   ipvs(): Promise<object>
@@ -116,7 +122,7 @@ export interface Status {
 
 export function createStatus(sources: StatusSources): Status {
   const { router, reconciler, keepalived, checkerWatch, conntrackd, conntrackdWatch, vrrp, lease, peers } = sources
-  const { yields, resync, flowLag, systemWatch, ipvs, gateways, world } = sources
+  const { yields, resync, flowLag, role, systemWatch, ipvs, gateways, world } = sources
   let keepalivedProblems: string[] = ['keepalived is starting']
   let sync: SyncDaemons = { sender: false, receiver: false }
   const startedAt = Date.now() / 1000
@@ -141,7 +147,7 @@ export function createStatus(sources: StatusSources): Status {
 
   return {
     standing,
-    prepared: () => standing().fit && !untold(),
+    prepared: () => standing().fit && !untold() && !role.resetsStill(),
     readiness: () =>
       readinessOf({
         reconcile: reconciler.status(),
@@ -149,6 +155,7 @@ export function createStatus(sources: StatusSources): Status {
         vrrp: vrrp.state(),
         yields: yields.reason(),
         untold: untold(),
+        resets: role.resetsStill(),
         sync,
         liveGateways: ipvs.live().size,
       }),

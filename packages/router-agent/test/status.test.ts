@@ -22,6 +22,8 @@ describe('readiness', () => {
     ['VRRP: state not known yet', { vrrp: undefined }],
     ['VRRP: state FAULT', { vrrp: 'FAULT' }],
     ['steps back: another router is worth more', { vrrp: 'FAULT', yields: 'another router is worth more' }],
+    ['IPVS sync: waiting for the flows that were there before', { untold: true }],
+    ['flows that are not known yet would still be reset', { resets: true }],
     ['IPVS sync: the sender does not run', { sync: { sender: false, receiver: true } }],
     ['IPVS sync: the receiver does not run', { sync: { sender: true, receiver: false } }],
     ['conntrackd is crash-looping', { daemons: ['conntrackd is crash-looping'] }],
