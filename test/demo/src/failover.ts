@@ -24,6 +24,9 @@ import { chosenBy, tellStory } from './teller.ts'
 /** Seconds for what has no event of its own: three lines on every flow. */
 const observed = ({ intervalMs: between }: Stage): number => (3 * between) / 1000 + 1
 
+/** Seconds that a VIP lasts which nobody renews, as router-agent lends it. */
+const vipLifetime = 8
+
 interface Scenario {
   name: string
   title: string
@@ -232,11 +235,22 @@ const scenarios: readonly Scenario[] = [
       })
     },
   },
-  stoppedAlone(
-    'agent',
-    'The active router’s agent alone is stopped',
-    'Nobody renews the VIP: it goes with its lifetime, and keepalived steps back.',
-  ),
+  {
+    name: 'agent-stopped',
+    title: 'The active router’s agent alone is stopped',
+    text: 'Nobody renews the VIP: it goes with its lifetime, and the routers’ keepalived elect anew. Whoever wins, one router holds it.',
+    async play(stage) {
+      const { active } = await pairOf(stage.lab)
+      await unnoticed(stage, this.name, async () => {
+        stage.lab.faults.signalRouter(active, 'SIGSTOP', ['agent'])
+        // No event tells of it: who loses a VIP and is elected again has it back within milliseconds.
+        progress('two lifetimes of the VIP')
+        await delay(2 * vipLifetime * 1000)
+        await alone(stage)
+        stage.lab.faults.signalRouter(active, 'SIGCONT', ['agent'])
+      })
+    },
+  },
   stoppedAlone(
     'keepalived',
     'keepalived’s first process alone is stopped',
