@@ -92,7 +92,13 @@ export function createIpvsResync({
     look(active, peers) {
       if (!active) told.clear()
       if (!active || sending !== undefined) return
-      const waiting = [...peers].filter((peer) => isWaiting(peer, told.get(peer.address), isLacking(peer.address)))
+      const waiting: Peer[] = []
+      for (const peer of peers) {
+        const before = told.get(peer.address)
+        if (isWaiting(peer, before, isLacking(peer.address))) waiting.push(peer)
+        // With a gateway that it loses it forgets what it was told; it is told again when that one is back.
+        else if (before !== undefined) before.liveGateways = Math.min(before.liveGateways, peer.liveGateways)
+      }
       if (waiting.length === 0) return
       sending = send(waiting)
         .catch((error: unknown) => log.warn({ error: String(error) }, 'telling a standby all flows failed'))

@@ -1,8 +1,9 @@
 import type { IpvsConnection } from '@vpn-gateway/kernel'
+import { createLog } from '@vpn-gateway/runtime'
 import { describe, expect, test } from 'vitest'
 import { markOfClient } from '../src/flow-services.ts'
 import { encodeFlows, flowsPerMessage, isTellable, type MarkedFlow } from '../src/ipvs-message.ts'
-import { isWaiting } from '../src/ipvs-resync.ts'
+import { createIpvsResync, isWaiting } from '../src/ipvs-resync.ts'
 import type { Peer, Standing } from '../src/peers.ts'
 import { isUntold } from '../src/status.ts'
 import { exampleRouter } from './router.ts'
@@ -127,6 +128,26 @@ test.each<[string, boolean, Partial<Peer>, Parameters<typeof isWaiting>[1]]>([
 test('a standby that lacks flows is told again, when what it was told must have arrived', () => {
   expect(isWaiting(standby, { at: 96_000, liveGateways: 3 }, true)).toBe(false)
   expect(isWaiting(standby, { at: 94_000, liveGateways: 3 }, true)).toBe(true)
+})
+
+test('a standby that loses a gateway and finds it again is told once more', async () => {
+  const told: number[] = []
+  const resync = createIpvsResync({
+    router: exampleRouter({ syncAddress: '127.0.0.1' }),
+    log: createLog({ agent: 'router-agent', name: 'router-0' }, 'silent'),
+    isLacking: () => false,
+    // Nothing is sent, but it is told that it was.
+    async *read() {
+      told.push(told.length)
+      yield* []
+    },
+  })
+  for (const liveGateways of [3, 3, 2, 2, 3, 3]) {
+    resync.look(true, [{ ...standby, liveGateways, heardAt: performance.now() }])
+    await new Promise(setImmediate)
+  }
+  await resync.stop(AbortSignal.abort())
+  expect(told).toHaveLength(2)
 })
 
 const active: Peer = { ...standby, vrrp: 'MASTER', holdsVip: true }
