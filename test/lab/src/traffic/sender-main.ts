@@ -10,10 +10,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Destination, SenderCommand } from './destination.ts'
 
 const answeringPort = Number(process.argv[2])
-/** Milliseconds between two rounds. */
-const TICK_MS = 100
-/** Milliseconds that a connection may take, and then stays open, a line sent each round. */
+/** Milliseconds between two rounds: what is sent costs every hop, and agents that find no time are not what a leak is to be found in. */
+const TICK_MS = 200
+/** Milliseconds that a connection may take, and then stays open, and between two lines on it. */
 const CONNECTION_MS = 2000
+const LINE_MS = 500
 /** Seconds between two echo requests to one destination. */
 const PING_SECONDS = '0.25'
 /** Milliseconds before a ping that could not start is tried again. */
@@ -48,7 +49,7 @@ function dial({ address, source, port = answeringPort, connections }: Target): v
   connections.add(socket)
   const timer = setInterval(() => {
     if (!socket.connecting) socket.write('x\n')
-  }, TICK_MS)
+  }, LINE_MS)
   const end = setTimeout(() => socket.destroy(), CONNECTION_MS)
   socket.on('error', () => undefined)
   socket.on('data', () => undefined)
