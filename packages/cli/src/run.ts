@@ -1,8 +1,8 @@
 /** Each command, from its arguments to what it prints. */
-import { readSystem, UserError } from '@vpn-gateway/config'
+import { judgeSystem, readSystem, readSystemText, UserError } from '@vpn-gateway/config'
 import { parseArguments, type Request } from './arguments.ts'
 import { completion } from './completion.ts'
-import { deploymentOf } from './deployment-of.ts'
+import { deploymentOf, gatewayCount } from './deployment-of.ts'
 import { commandHelp, programHelp } from './help.ts'
 import { renderFiles, renderMonitoring, renderStream, routerFiles } from './manifests.ts'
 import { planOn } from './plan.ts'
@@ -61,14 +61,17 @@ async function check({ file, clusterCidrs, tunnels, gateways }: RequestOf<'check
       return undefined
     }
   }
-  const read = await judged(() => readSystem(file))
-  const deployment = read && (await judged(() => deploymentOf(file, read, gateways)))
-  if (tunnels !== undefined) await judged(() => requireTunnels(tunnels, deployment?.gateways))
-  if (read === undefined || problems.length > 0) throw new UserError(problems)
-  return answer(
-    `${file}: nothing is wrong\n\n${summary(read.system)}`,
-    warnings(read.system, clusterCidrs).map((warning) => `warning: ${file}: ${warning}`),
+  const text = await judged(() => readSystemText(file))
+  const { problems: wrong, nearest } = text === undefined ? { problems: [] } : judgeSystem(text, file)
+  problems.push(...wrong)
+  const countable = nearest !== undefined && ['gatewayNetwork.gateways', 'routerNetwork'].every(nearest.isKnown)
+  const count = countable ? await judged(() => gatewayCount(file, nearest.system, gateways)) : gateways
+  if (tunnels !== undefined) await judged(() => requireTunnels(tunnels, count))
+  const notices = (nearest === undefined ? [] : warnings(nearest.system, clusterCidrs).filter(nearest.isKnown)).map(
+    (warning) => `warning: ${file}: ${warning}`,
   )
+  if (nearest === undefined || problems.length > 0) throw new UserError([...problems, ...notices])
+  return answer(`${file}: nothing is wrong\n\n${summary(nearest.system)}`, notices)
 }
 
 async function render({ file, output, gateways, monitoring }: RequestOf<'render'>): Promise<Answer> {

@@ -50,9 +50,10 @@ function tunnelWarnings({ tunnel, underlay }: System): string[] {
     )
   }
   const { interval, timeout, window } = tunnel.probe
-  if (window < interval + timeout) {
+  // One that is no longer than the interval is refused.
+  if (window > interval && window < interval + timeout) {
     lines.push(
-      `tunnel.probe.window: ${window} s is less than interval ${interval} s and timeout ${timeout} s together: one late answer would take the tunnel down`,
+      `tunnel.probe.window: ${window} s is less than tunnel.probe.interval ${interval} s and tunnel.probe.timeout ${timeout} s together: one late answer would take the tunnel down`,
     )
   }
   return lines

@@ -57,18 +57,31 @@ test('everything that is wrong is said at once, the file and the field first', a
   expect(await problemsOf('render', file)).toHaveLength(2)
 })
 
-test('a wrong value hides neither a contradiction nor a wrong tunnel file', async () => {
+test('a wrong value hides no contradiction, no tunnel file that is wrong or missing, and no warning', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'vpn-gateway-check-'))
   const file = join(directory, 'system.yaml')
   await writeFile(file, example.replace('vni: 51', 'vni: 50').replace('scheduler: wlc', 'scheduler: wlx'))
   await writeFile(join(directory, 'gateway-0.conf'), '[Interface]\n')
-  const problems = await problemsOf('check', file, '--tunnels', directory)
+  const asked = ['--tunnels', directory, '--gateways', '2', '--cluster-cidr', '172.20.0.0/16']
+  const problems = await problemsOf('check', file, ...asked)
   expect(problems.slice(0, 2)).toEqual([
     expect.stringContaining('router.scheduler: "wlx"'),
     expect.stringContaining('routerNetwork.vxlan.vni: 50 is gatewayNetwork.vxlan.vni too'),
   ])
   expect(problems[2]).toContain('gateway-0.conf:1: [Interface]')
-  expect(problems.join()).not.toContain('missing in')
+  expect(problems.slice(-2)).toEqual([
+    `--tunnels: gateway-1.conf: missing in ${directory}: expected one for each of 2 gateways`,
+    expect.stringMatching(/^warning: .*: intranet: 172\.20\.0\.0\/16 of the cluster is not within/),
+  ])
+})
+
+test('where it is not known how many gateways there will be, no tunnel file is missing', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'vpn-gateway-check-'))
+  const file = join(directory, 'system.yaml')
+  await writeFile(file, example.replace('gateways: 192.168.50.248-', 'gateways: 192.168.50.2480-'))
+  expect(await problemsOf('check', file, '--tunnels', directory)).toEqual([
+    expect.stringContaining('gatewayNetwork.gateways: "192.168.50.2480-192.168.50.254": expected a range'),
+  ])
 })
 
 test('networks of the cluster that are outside the intranet are warned of', async () => {
@@ -100,7 +113,7 @@ test.each([
     'a window that one late answer exceeds',
     'tunnel:\n  mtu: 1420',
     'tunnel:\n  mtu: 1420\n  probe: { interval: 2, window: 2.5 }',
-    'tunnel.probe.window: 2.5 s is less than interval 2 s and timeout 1 s together: one late answer would take the tunnel down',
+    'tunnel.probe.window: 2.5 s is less than tunnel.probe.interval 2 s and tunnel.probe.timeout 1 s together: one late answer would take the tunnel down',
   ],
   [
     'one gateway behind routers',

@@ -158,7 +158,7 @@ function checkPeers({ underlay: { peers, ipFamily } }: System): Problem[] {
   if ('multicast' in peers) {
     const groups = ipFamily === 6 ? 'ff00::/8' : '224.0.0.0/4'
     if (isIP(peers.multicast) === ipFamily && cidrContains(groups, peers.multicast)) return []
-    const message = `${peers.multicast} is no multicast address: expected one of ${groups}`
+    const message = `${peers.multicast} is no multicast address of IPv${ipFamily}, which underlay.ipFamily says: expected one of ${groups}`
     return [{ path: 'underlay.peers.multicast', message }]
   }
   if (!('addresses' in peers)) return []

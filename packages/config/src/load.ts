@@ -1,8 +1,8 @@
 /** From text to a valid system, or to every problem at once. */
 import { isMap, isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml'
 import { checkSystem, type Problem } from './check.ts'
-import { contradictions } from './contradictions.ts'
 import { UserError } from './errors.ts'
+import { nearestSystem, type NearestSystem } from './nearest-system.ts'
 import { schemaProblems } from './schema-problems.ts'
 import { systemSchema, type System } from './schema.ts'
 import { readTextFile } from './text-file.ts'
@@ -44,24 +44,42 @@ function readProblem(error: unknown): string {
 
 /** Validates the text of a system file; `file` stands before every problem. */
 export function parseSystem(text: string, file: string): System {
-  const fail = (problems: string[]): never => {
-    const more = problems.length - mostProblems
-    const shown = problems.slice(0, mostProblems)
-    if (more > 0) shown.push(`${more} more problems`)
-    throw new UserError(shown.map((problem) => `${file}: ${problem}`))
-  }
+  const { problems, nearest } = judgeSystem(text, file)
+  if (nearest === undefined || problems.length > 0) throw new UserError(problems)
+  return nearest.system
+}
+
+/** What is wrong with the text of a system file, and what is known of the system nevertheless. */
+export interface Judgement {
+  /** One line each, the file first; none where nothing is wrong. */
+  problems: string[]
+  /** Absent where the text is too unlike a system file. */
+  nearest?: NearestSystem
+}
+
+/** As `parseSystem`, for those who have more to judge than the file. */
+export function judgeSystem(text: string, file: string): Judgement {
+  const { problems, nearest } = judge(text)
+  const more = problems.length - mostProblems
+  const shown = more > 0 ? [...problems.slice(0, mostProblems), `${more} more problems`] : problems
+  return { problems: shown.map((problem) => `${file}: ${problem}`), ...(nearest && { nearest }) }
+}
+
+function judge(text: string): Judgement {
   if (Buffer.byteLength(text) > longestFile)
-    return fail([`has more than ${longestFile} bytes: expected the system file (YAML)`])
-  const value = parseYaml(text, fail)
+    return { problems: [`has more than ${longestFile} bytes: expected the system file (YAML)`] }
+  const { problems, ...reading } = parseYaml(text)
+  if (!('value' in reading)) return { problems }
+  const { value } = reading
   const parsed = systemSchema.safeParse(value)
-  if (!parsed.success) {
-    const misshapen = schemaProblems(parsed.error, value)
-    // A file of another kind has no room for more, and nothing to be contradicted.
-    const contradicted = misshapen.length < mostProblems ? contradictions(parsed.error, value) : []
-    return fail([...misshapen, ...contradicted].map(line))
-  }
-  const problems = checkSystem(parsed.data)
-  return problems.length > 0 ? fail(problems.map(line)) : parsed.data
+  if (parsed.success) problems.push(...checkSystem(parsed.data).map(line))
+  else problems.push(...schemaProblems(parsed.error, value).map(line))
+  // A file of another kind has no room for more, and nothing to be contradicted.
+  if (problems.length >= mostProblems) return { problems }
+  if (parsed.success) return { problems, nearest: { system: parsed.data, isKnown: () => true } }
+  const nearest = nearestSystem(parsed.error, value)
+  if (nearest === undefined) return { problems }
+  return { problems: [...problems, ...checkSystem(nearest.system).map(line).filter(nearest.isKnown)], nearest }
 }
 
 function line({ path, message }: Problem): string {
@@ -70,17 +88,23 @@ function line({ path, message }: Problem): string {
 
 const tooDeep = 'lists or mappings within each other too many times'
 
-function parseYaml(text: string, fail: (problems: string[]) => never): unknown {
+/** What YAML has to say of a text; no value where none can be made of it. */
+interface Reading {
+  problems: string[]
+  value?: unknown
+}
+
+function parseYaml(text: string): Reading {
   try {
-    return readYaml(text, fail)
+    return readYaml(text)
   } catch (error) {
     // Where the parser does not notice its exhausted stack, the engine does.
-    if (error instanceof RangeError) return fail([tooDeep])
+    if (error instanceof RangeError) return { problems: [tooDeep] }
     throw error
   }
 }
 
-function readYaml(text: string, fail: (problems: string[]) => never): unknown {
+function readYaml(text: string): Reading {
   const lineCounter = new LineCounter()
   // Warnings (a tag without meaning, a list as a key) would go to the process' own warnings; the schema judges the value.
   const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: false, logLevel: 'error' })
@@ -91,20 +115,21 @@ function readYaml(text: string, fail: (problems: string[]) => never): unknown {
   if (document.errors.length > 0) {
     // The parser reports its own exhausted stack as an error, and one more for each level that this left open.
     const deep = document.errors.find((error) => error.message.includes('call stack'))
-    if (deep !== undefined) return fail([`${at(deep.pos[0])}: ${tooDeep}`])
+    if (deep !== undefined) return { problems: [`${at(deep.pos[0])}: ${tooDeep}`] }
     const problems = document.errors.map((error) => {
       const message = error.code === 'MULTIPLE_DOCS' ? 'a second document begins: expected one' : error.message
       return `${at(error.pos[0])}: ${message}`
     })
-    return fail(problems.slice(0, mostSyntaxErrors))
+    return { problems: problems.slice(0, mostSyntaxErrors) }
   }
-  const twice = keysGivenTwice(document)
-  if (twice.length > 0) return fail(twice.map((position) => `${at(position)}: Map keys must be unique`))
+  // The last of them is what is judged.
+  const problems = keysGivenTwice(document).map((position) => `${at(position)}: Map keys must be unique`)
   try {
     // Aliases are expanded; a bound keeps a small file from becoming a large value.
-    return document.toJS({ maxAliasCount: 100 }) as unknown
+    return { problems, value: document.toJS({ maxAliasCount: 100 }) as unknown }
   } catch (error) {
-    return fail([error instanceof Error ? error.message : String(error)])
+    if (error instanceof RangeError) throw error
+    return { problems: [...problems, error instanceof Error ? error.message : String(error)] }
   }
 }
 

@@ -321,7 +321,7 @@ test.each([
     'no multicast address',
     'peers: { dns: node-agent.vpn-gateway.svc }',
     'peers: { multicast: 10.1.1.1 }',
-    ['underlay.peers.multicast: 10.1.1.1 is no multicast address: expected one of 224.0.0.0/4'],
+    ['underlay.peers.multicast: 10.1.1.1 is no multicast address of IPv4, which underlay.ipFamily says: expected one of 224.0.0.0/4'],
   ],
 ] as const)('%s', (_name, from, to, expected) => {
   expect(problems(changed(from, to))).toEqual(expected.map((line) => `system.yaml: ${line}`))
@@ -514,7 +514,7 @@ test.each([
     'ipFamily: 6\n  peers: { multicast: "2001:db8::1" }',
     [
       expect.stringContaining('routerNetwork.mtu'),
-      'underlay.peers.multicast: 2001:db8::1 is no multicast address: expected one of ff00::/8',
+      'underlay.peers.multicast: 2001:db8::1 is no multicast address of IPv6, which underlay.ipFamily says: expected one of ff00::/8',
     ],
   ],
   ['no name', 'peers: { dns: "two words" }', [expect.stringContaining('underlay.peers')]],
