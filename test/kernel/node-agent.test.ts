@@ -4,13 +4,14 @@ import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { loadSystem, networkAttachments } from '@vpn-gateway/config'
-import { listFdb } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   ask,
   attempt,
   crossing,
   file,
+  floods,
+  floodsTo,
   fullSizePing,
   inside,
   kernelState,
@@ -282,16 +283,12 @@ describe('in service', () => {
       agents[number] = start(number, 'static')
     }
     await Promise.all(nodes.map(ready))
-    const floods = (await listFdb(inside(node(1)), 'vpn-gateway-x')).filter(({ mac }) => mac === '00:00:00:00:00:00')
-    expect(floods.map(({ dst }) => dst)).toEqual(['172.30.0.2'])
+    expect(await floods(1)).toEqual(['172.30.0.2'])
     expect(await fullSizePing()).toContain(' 0% packet loss')
     await on(node(1), 'bridge fdb append 00:00:00:00:00:00 dev vpn-gateway-x dst 172.30.0.9')
     await on(node(1), 'bridge fdb del 00:00:00:00:00:00 dev vpn-gateway-x dst 172.30.0.2')
     // Forwarding entries come and go with every MAC that is learned, so the agent does not listen to them.
     await on(node(1), 'ip link set lo mtu 50000')
-    await until('entries put right', async () => {
-      const entries = (await listFdb(inside(node(1)), 'vpn-gateway-x')).filter(({ mac }) => mac === '00:00:00:00:00:00')
-      return entries.map(({ dst }) => dst).join(' ') === '172.30.0.2' ? true : undefined
-    })
+    await floodsTo(1, '172.30.0.2')
   })
 })

@@ -8,7 +8,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createRunner, listLinks, type Link, type Runner } from '@vpn-gateway/kernel'
+import { createRunner, listFdb, listLinks, type Link, type Runner } from '@vpn-gateway/kernel'
 
 export const nodes = [1, 2] as const
 export type NodeNumber = (typeof nodes)[number]
@@ -147,6 +147,21 @@ export async function kernelState(number: NodeNumber): Promise<string> {
 
 export const linkOf = async (number: NodeNumber, name: string): Promise<Link | undefined> =>
   (await listLinks(inside(node(number)))).find((link) => link.name === name)
+
+/** Who the gateway network of a node floods to, in order. */
+export async function floods(number: NodeNumber): Promise<string[]> {
+  const entries = await listFdb(inside(node(number)), 'vpn-gateway-x')
+  return entries
+    .filter(({ mac }) => mac === '00:00:00:00:00:00')
+    .map(({ dst }) => dst ?? '')
+    .sort()
+}
+
+/** Waits until it floods to exactly these. */
+export const floodsTo = (number: NodeNumber, ...addresses: string[]) =>
+  until(`node ${number} floods to ${addresses.join(' ')}`, async () =>
+    (await floods(number)).join() === addresses.join() ? true : undefined,
+  )
 
 /** Three echoes of the size of a frame that fills the network's MTU, not to be fragmented. */
 export const fullSizePing = (count = 3, interval = '0.2') =>

@@ -77,6 +77,7 @@ compdef _vpn_gateway vpn-gateway
 
 function fish(): string {
   const first = `complete -c vpn-gateway -n __fish_use_subcommand -f -a "${commandNames.join(' ')}"`
+  const version = `complete -c vpn-gateway -n __fish_use_subcommand -l version`
   const options = commandNames.flatMap((command) =>
     optionsOf(command).map(({ flag, value, words }) => {
       const argument = value === undefined ? '' : words === undefined ? ' -r -F' : ` -x -a "${words.join(' ')}"`
@@ -84,5 +85,5 @@ function fish(): string {
     }),
   )
   const shell = `complete -c vpn-gateway -n "__fish_seen_subcommand_from completion" -f -a "${shells.join(' ')}"`
-  return `# vpn-gateway completion fish\n${[first, ...options, shell].join('\n')}\n`
+  return `# vpn-gateway completion fish\n${[first, version, 'complete -c vpn-gateway -l help', ...options, shell].join('\n')}\n`
 }

@@ -1,11 +1,13 @@
 /** The nodes of a cluster by a real HTTP server that speaks the API's list and watch protocol. */
+import { execFileSync, spawnSync } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { createKubernetesPeers, internalAddress } from '../src/kubernetes-peers.ts'
 
 const node = (name: string, address: string, version = '1') => ({
@@ -32,10 +34,10 @@ interface Request {
 }
 
 /** A server whose requests the test takes one by one and answers. */
-async function apiServer() {
+async function apiServer(tls?: { key: string; cert: string; authority?: string }) {
   const waiting: Request[] = []
   const arrived = new EventEmitter()
-  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+  const take = (request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url ?? '', 'http://x')
     expect(url.pathname).toBe('/api/v1/nodes')
     waiting.push({
@@ -59,14 +61,19 @@ async function apiServer() {
       },
     })
     arrived.emit('request')
-  })
+  }
+  const server = tls === undefined ? createServer(take) : createTlsServer(tls, take)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const credentials = await mkdtemp(join(tmpdir(), 'kubernetes-'))
   await writeFile(join(credentials, 'token'), 'first\n')
+  if (tls?.authority !== undefined) await writeFile(join(credentials, 'ca.crt'), tls.authority)
   const told = new EventEmitter()
   const peers = createKubernetesPeers({
-    api: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, credentials },
+    api: {
+      url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      credentials,
+    },
     family: 4,
     onChange: () => void told.emit('change'),
     log: { info: () => undefined, warn: (_fields: object, text?: string) => void told.emit('warn', text) },
@@ -180,6 +187,38 @@ test('a server that refuses is named, asked again, and does not cost the peers',
   stream.send({ type: 'ADDED', object: node('b', '10.0.0.2', '9') })
   await change2
   expect(peers.status()).not.toHaveProperty('problem')
+})
+
+/** A key and the certificate that it signed itself, for the address that servers of this test have. */
+async function selfSigned() {
+  const directory = await mkdtemp(join(tmpdir(), 'kubernetes-tls-'))
+  const [key, cert] = [join(directory, 'key'), join(directory, 'certificate')]
+  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert]
+  const subject = ['-subj', '/CN=api', '-addext', 'subjectAltName=IP:127.0.0.1']
+  execFileSync('openssl', ['req', '-x509', ...made, ...subject], { stdio: 'ignore' })
+  return { key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') }
+}
+
+describe.skipIf(spawnSync('openssl', ['version']).error !== undefined)('over TLS', () => {
+  test.each([
+    ['no authority', async () => undefined],
+    ['another authority', async () => (await selfSigned()).cert],
+  ])('a pod that was given %s asks nothing; given the right one it does', async (_name, authority) => {
+    const own = await selfSigned()
+    const given = await authority()
+    const { peers, next, changed, credentials } = await apiServer({ ...own, ...(given && { authority: given }) })
+    await expect
+      .poll(() => peers.status(), { timeout: 20_000 })
+      .toMatchObject({ problem: expect.stringMatching(/^following the cluster's nodes: .*certificate/) })
+    expect(peers.current()).toBeUndefined()
+    const change = changed()
+    await writeFile(join(credentials, 'ca.crt'), own.cert)
+    const request = await next()
+    expect(request.headers.authorization).toBe('Bearer first')
+    request.answer(200, list('7', node('a', '10.0.0.1')))
+    await change
+    expect(peers.current()).toEqual({ addresses: ['10.0.0.1'] })
+  })
 })
 
 test('of a node with addresses of both versions, the one of the underlay', () => {
