@@ -11,6 +11,7 @@ export const findingNames = [
   'reverse-path-filter',
   'bridge-firewall',
   'legacy-iptables',
+  'connection-tracking',
   'checksum-offload',
   'peers',
 ] as const
@@ -51,6 +52,7 @@ export function findings(facts: NodeFacts, world: World): Finding[] {
     ...linkManager(facts),
     ...reversePath(facts, world),
     ...firewalls(facts),
+    ...tracking(facts, world),
     ...offload(facts, world),
     ...ownPeer(world),
   ]
@@ -95,6 +97,15 @@ function firewalls({ droppingChains, bridgeNetfilter, legacyTables }: NodeFacts)
     })
   }
   return found
+}
+
+/** What is tracked meets the node's nat rules, and a masqueraded answer finds nobody who asked. */
+function tracking({ bridgeNetfilter }: NodeFacts, { notrack }: World): Finding[] {
+  if (!bridgeNetfilter || notrack) return []
+  const text =
+    'kernel module xt_CT: not seen on this node, so that it tracks what only crosses its bridges, and its nat rules may change it: ' +
+    'load it before the agent starts, or keep nat rules off what comes in by the bridges'
+  return [{ finding: 'connection-tracking', text }]
 }
 
 function offload({ offloads }: NodeFacts, { underlay }: World): Finding[] {

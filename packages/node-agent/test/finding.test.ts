@@ -44,6 +44,14 @@ test('what drops on bridges drops nothing without br_netfilter', () => {
   expect(findings(facts, world())).toEqual([])
 })
 
+test('a node that cannot leave frames untracked is named, where they meet iptables', () => {
+  const tracked = world({ notrack: false })
+  expect(findings(nothing, tracked)).toEqual([
+    { finding: 'connection-tracking', text: expect.stringMatching(/^kernel module xt_CT: not seen on this node/) },
+  ])
+  expect(findings({ ...nothing, bridgeNetfilter: false }, tracked)).toEqual([])
+})
+
 test('a loose or right way back is none', () => {
   const to = (device: string) => ({ peer: '172.30.0.2', device })
   expect(findings({ ...nothing, reversePathFilter: 1, routeToPeer: to('eth0') }, world())).toEqual([])
