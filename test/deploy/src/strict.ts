@@ -13,8 +13,13 @@ export interface KubernetesObject {
   metadata: { name: string; namespace?: string }
 }
 
-/** Kinds of others, which no schema of Kubernetes describes. */
-const foreign = new Set(['NetworkAttachmentDefinition', 'PodMonitor', 'PrometheusRule'])
+/** Packages that have the types of API groups other than Kubernetes' own. */
+const packages: Readonly<Record<string, string>> = {
+  'monitoring.coreos.com/v1': '@kubernetes-models/prometheus-operator',
+}
+
+/** What no package has types of; the lab attaches pods from each. */
+const foreign = new Set(['NetworkAttachmentDefinition'])
 
 const here = fileURLToPath(new URL('..', import.meta.url))
 
@@ -55,7 +60,8 @@ export async function strictProblems(objects: readonly KubernetesObject[]): Prom
 
 /** `apps/v1` and `networking.k8s.io/v1` are directories of the package; `v1` is that of core. */
 function importOf(object: KubernetesObject): string {
-  return `import type { I${object.kind} as ${typeOf(object)} } from 'kubernetes-models/${object.apiVersion}'`
+  const from = packages[object.apiVersion] ?? 'kubernetes-models'
+  return `import type { I${object.kind} as ${typeOf(object)} } from '${from}/${object.apiVersion}'`
 }
 
 function typeOf({ apiVersion, kind }: KubernetesObject): string {

@@ -66,11 +66,15 @@ test.each(['base', 'overlays/single-gateway'])(
   },
 )
 
-test('strict means strict: a key that is misspelt anywhere is found', async () => {
-  const [pod] = objectsIn(await readFile(join(deploy, 'examples/client-pod.yaml'), 'utf8'))
-  const wrong = JSON.parse(JSON.stringify(pod).replace('allowPrivilegeEscalation', 'allowPrivilegeEscalations'))
-  const [problem] = await strictProblems([wrong as KubernetesObject])
-  expect(problem).toContain('allowPrivilegeEscalations')
+test.each([
+  ['examples/client-pod.yaml', 'allowPrivilegeEscalation'],
+  ['components/monitoring/pod-monitor.yaml', 'scrapeTimeout'],
+  ['components/monitoring/rules.yaml', 'annotations'],
+])('strict means strict: in %s a key %s that is misspelt is found', async (file, key) => {
+  const [object] = objectsIn(await readFile(join(deploy, file), 'utf8'))
+  const wrong = JSON.parse(JSON.stringify(object).replace(`"${key}":`, `"${key}s":`)) as KubernetesObject
+  const [problem] = await strictProblems([wrong])
+  expect(problem).toContain(`${key}s`)
 })
 
 test('the examples have no key that Kubernetes does not know', async () => {
