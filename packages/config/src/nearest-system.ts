@@ -82,8 +82,8 @@ interface Mention {
 }
 
 function isIn(line: string, { field, but }: Mention): boolean {
-  for (let at = line.indexOf(field); at >= 0; at = line.indexOf(field, at + 1)) {
-    if (!/[\w.-]$/.test(line.slice(0, at)) && !but.test(line.slice(at + field.length))) return true
+  for (let begin = line.indexOf(field); begin >= 0; begin = line.indexOf(field, begin + 1)) {
+    if (!/[\w.-]$/.test(line.slice(0, begin)) && !but.test(line.slice(begin + field.length))) return true
   }
   return false
 }
