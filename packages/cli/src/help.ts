@@ -30,8 +30,8 @@ export const commandHelp: Record<CommandName, string> = {
   check: `usage: vpn-gateway check FILE [OPTION]…
 
 Says everything that is wrong with a system file at once, one line each with the
-field and what was expected. Where nothing is wrong it prints the address plan,
-and warns of what is allowed but seldom meant.
+field and what was expected, and warns of what is allowed but seldom meant.
+Where nothing is wrong it prints the address plan.
 
   --cluster-cidr CIDR
         a network of the cluster's services or pods, given once for each:
