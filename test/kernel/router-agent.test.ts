@@ -517,6 +517,21 @@ describe('one router', () => {
     await flows.stop()
   })
 
+  test('the command line shows an active router and the flows of each gateway', async () => {
+    const shown = () =>
+      on(router)({
+        argv: [process.execPath, program('vpn-gateway'), 'status', '--agent=http://127.0.0.1:9802', '--timeout=30'],
+        timeoutMs: 100_000,
+      })
+    // It ends with 1 while an agent is not ready, as for a moment after each change.
+    const screen = await until('a ready router on one screen', 200, shown)
+    expect(screen).toMatch(/^router-0 +MASTER +192\.168\.50\.240 \(here\) +sends, receives +running +ready$/m)
+    for (const live of ['192.168.50.248', '192.168.50.249']) {
+      expect(screen).toMatch(new RegExp(`^- +${live.replaceAll('.', '\\.')} +\\d+ +\\d+ +\\d+$`, 'm'))
+    }
+    expect(screen).not.toContain('PROBLEMS')
+  })
+
   test('the command line plans nothing beside an active router, and without its agent what is missing', async () => {
     const planned = () =>
       on(router)({
