@@ -76,7 +76,7 @@ export function clientService(services: readonly VirtualService[] | undefined): 
 }
 
 /** Flows under way by the counters of the real servers: the table of connections itself may be long. */
-export function countFlows(services: readonly VirtualService[] | undefined): number {
+function countFlows(services: readonly VirtualService[] | undefined): number {
   const servers = (services ?? []).flatMap(({ realServers }) => realServers)
   return servers.reduce((sum, { activeConnections }) => sum + activeConnections, 0)
 }
