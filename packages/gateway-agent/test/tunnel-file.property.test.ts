@@ -11,6 +11,7 @@ import { parseTunnelFile } from '../src/tunnel-file.ts'
 import { joinEndpoint } from '../src/endpoint.ts'
 import { block, character, line, several } from './damaged-file.ts'
 import { file, same, secretsOf, tunnelOf, write } from './provider-file.ts'
+import { checkProblems, piecesOf } from './refusal.ts'
 
 // Tens of thousands of files are parsed; five seconds are not enough where others use the processor too.
 const patience = 120_000
@@ -24,23 +25,6 @@ function problemsOf(text: string): readonly string[] {
     if (!(error instanceof UserError)) throw error
     return error.problems
   }
-}
-
-/** Throws unless every problem is one line that names file, line within the text, and reason, without any of a key. */
-function checkProblems(problems: readonly string[], text: string, secrets: readonly string[]): void {
-  const lines = text.split('\n').length
-  for (const problem of problems) {
-    const [, number] = /^wg\.conf:(\d+): \S[^\r\n]*$/.exec(problem) ?? []
-    if (!(Number(number) >= 1 && Number(number) <= lines)) throw new Error(`no line and reason: ${problem}`)
-  }
-  // In any case of letters, since sections and keys are read so.
-  const said = problems.join('\n').toLowerCase()
-  for (const piece of secrets) if (said.includes(piece)) throw new Error('a problem shows a part of a key')
-}
-
-/** Any ten characters of a secret in a row; fewer would be met by chance. */
-function piecesOf(secret: string): string[] {
-  return Array.from({ length: secret.length - 9 }, (_, at) => secret.slice(at, at + 10).toLowerCase())
 }
 
 const noWg = (await missingBinaries(['wg'])).length > 0

@@ -4,7 +4,10 @@ import type { WireguardDevice, WireguardSpec } from '@vpn-gateway/kernel'
 import { joinEndpoint } from '../src/endpoint.ts'
 import type { Tunnel } from '../src/tunnel-file.ts'
 
-/** The device of a tunnel; host names have an address that is made up, since there is nobody to ask. */
+/** Address that endpoints with a host name have here: there is nobody to ask. */
+export const nameless = '192.0.2.7'
+
+/** The device of a tunnel; host names have an address that is made up. */
 export function specOf({ privateKey, publicKey, listenPort, peers }: Tunnel, name: string): WireguardSpec {
   return {
     name,
@@ -13,7 +16,7 @@ export function specOf({ privateKey, publicKey, listenPort, peers }: Tunnel, nam
     ...(listenPort === undefined ? {} : { listenPort }),
     peers: peers.map(({ endpoint, ...peer }) => {
       if (endpoint === undefined) return peer
-      const address = isIP(endpoint.host) === 0 ? '192.0.2.7' : endpoint.host
+      const address = isIP(endpoint.host) === 0 ? nameless : endpoint.host
       return { ...peer, endpoint: joinEndpoint(address, endpoint.port) }
     }),
   }

@@ -38,16 +38,23 @@ export interface FuzzDefinition<T> {
   prepare?: () => Promise<() => Promise<void>>
   /** Milliseconds of processor time that one input may take; 100 unless said. */
   most?: number
+  /** Milliseconds after which what `check` leaves open counts as a hang; 10,000 unless said. */
+  patience?: number
 }
 
 /** Inputs between two looks at the heap and at the clock. */
 const chunk = 1000
-/** Milliseconds after which a promise that is still open counts as a hang. */
-const hang = 10_000
 /** Bytes of heap that a class may end with more than it began with: compiled code and its caches, no memory of inputs. */
 const mostGrowth = 16 * 1024 * 1024
 
-export function fuzzClass<T>({ name, inputs, check, prepare, most = 100 }: FuzzDefinition<T>): FuzzClass {
+export function fuzzClass<T>({
+  name,
+  inputs,
+  check,
+  prepare,
+  most = 100,
+  patience = 10_000,
+}: FuzzDefinition<T>): FuzzClass {
   return {
     name,
     async run({ inputs: count, seed, slack = 1, onProgress }) {
@@ -58,8 +65,8 @@ export function fuzzClass<T>({ name, inputs, check, prepare, most = 100 }: FuzzD
         const open = check(input)
         const took = performance.now() - began
         slowest = Math.max(slowest, took)
-        if (took > most * slack) await requireQuick(() => check(input), most * slack)
-        if (open instanceof Promise) await settled(open)
+        if (took > most * slack) await requireQuick(() => check(input), most * slack, patience)
+        if (open instanceof Promise) await settled(open, patience)
       })
       const release = await prepare?.()
       let heapGrowth = 0
@@ -86,22 +93,22 @@ export function fuzzClass<T>({ name, inputs, check, prepare, most = 100 }: FuzzD
 }
 
 /** Other processes may have had the processor: what counts is the least of three times that this thread itself used. */
-async function requireQuick(work: () => unknown, most: number): Promise<void> {
+async function requireQuick(work: () => unknown, most: number, patience: number): Promise<void> {
   let least = Number.POSITIVE_INFINITY
   for (let times = 0; times < 3 && least > most; times += 1) {
     const before = process.threadCpuUsage()
     const open = work()
     const { user, system } = process.threadCpuUsage(before)
     least = Math.min(least, (user + system) / 1000)
-    if (open instanceof Promise) await settled(open)
+    if (open instanceof Promise) await settled(open, patience)
   }
   if (least > most) throw new Error(`takes ${Math.round(least)} ms of the processor: expected at most ${most}`)
 }
 
-async function settled(open: Promise<unknown>): Promise<void> {
+async function settled(open: Promise<unknown>, patience: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`still open after ${hang / 1000} s`)), hang)
+    timer = setTimeout(() => reject(new Error(`still open after ${patience / 1000} s`)), patience)
   })
   try {
     await Promise.race([open, late])
