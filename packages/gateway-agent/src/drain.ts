@@ -14,7 +14,7 @@ export interface Drain {
   active(): boolean
   /** Starts or ends draining at an operator's wish; it does not end the draining of a process that is terminating. */
   request(on: boolean): void
-  /** Drains until no flow is left or `deadline` aborts. */
+  /** Drains until every router has heard of it and no flow is left, or `deadline` aborts. */
   untilIdle: (deadline: AbortSignal) => Promise<void>
 }
 
@@ -29,32 +29,43 @@ export interface DrainOptions {
 const countInterval = 1000
 const countShare = 0.1
 
+/**
+ * Milliseconds until every router gives this gateway no new flow. They ask every two seconds and wait nearly one for an
+ * answer: a gateway that ended before they did would take along what they sent it meanwhile.
+ */
+const heardAfter = 4000
+
 /** Makes the drain of one agent, inactive. */
 export function createDrain({ flowsInUse, log }: DrainOptions): Drain {
   let requested = false
   let terminating = false
+  /** When the gateway last began to say so, by performance.now(). */
+  let since = 0
   return {
     active: () => requested || terminating,
     request(on) {
       if (on !== requested)
         log.info({ draining: on || terminating }, on ? 'draining on request' : 'draining taken back')
+      if (on && !requested && !terminating) since = performance.now()
       requested = on
     },
     async untilIdle(deadline) {
+      if (!requested) since = performance.now()
       terminating = true
       let last: number | undefined
       while (!deadline.aborted) {
         const started = performance.now()
+        const heard = started - since >= heardAfter
         const flows = await flowsInUse().catch((error: unknown) => {
           log.warn({ error: (error as Error).message }, 'counting flows failed')
           return undefined
         })
-        if (flows === 0) return
+        if (flows === 0 && heard) return
         if (flows !== last) log.info({ flows }, 'draining')
         last = flows
         await pause(Math.max(countInterval, (performance.now() - started) / countShare), deadline)
       }
-      log.warn({ flows: last }, 'drain deadline reached with flows left')
+      if (last !== 0) log.warn({ flows: last }, 'drain deadline reached with flows left')
     },
   }
 }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createDrain, parseFlowCount } from '../src/drain.ts'
 
 /** As conntrack 1.4.7 prints it. */
@@ -19,14 +19,35 @@ describe('flows', () => {
 })
 
 describe('drain', () => {
-  test('ends when no flow is left', async () => {
-    const counts = [2, 0]
-    const drain = createDrain({ flowsInUse: () => Promise.resolve(counts.shift() ?? 0), log: silent })
-    expect(drain.active()).toBe(false)
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  /** Drains a gateway with so many flows, one count after the other, and none then; resolves with the seconds it took. */
+  async function drained(counts: number[], drain = draining(counts)): Promise<number> {
+    const began = performance.now()
     const done = drain.untilIdle(new AbortController().signal)
     expect(drain.active()).toBe(true)
-    await done
+    await Promise.all([done, vi.runAllTimersAsync()])
     expect(counts).toEqual([])
+    return (performance.now() - began) / 1000
+  }
+  const draining = (counts: number[]) =>
+    createDrain({ flowsInUse: () => Promise.resolve(counts.shift() ?? 0), log: silent })
+
+  test('ends when no flow is left', async () => {
+    expect(draining([]).active()).toBe(false)
+    expect(await drained([2, 2, 2, 2, 2, 2, 2, 0])).toBe(7)
+  })
+
+  test('without any flow, not before routers that ask every two seconds have heard of it', async () => {
+    expect(await drained([0, 1, 0])).toBe(4)
+  })
+
+  test('after a request that they have heard of, at once', async () => {
+    const drain = draining([])
+    drain.request(true)
+    await vi.advanceTimersByTimeAsync(4000)
+    expect(await drained([], drain)).toBe(0)
   })
 
   test('ends at the deadline, also when flows cannot be counted', async () => {
@@ -43,7 +64,7 @@ describe('drain', () => {
     expect(drain.active()).toBe(true)
     drain.request(false)
     expect(drain.active()).toBe(false)
-    await drain.untilIdle(new AbortController().signal)
+    await drained([], drain)
     drain.request(false)
     expect(drain.active()).toBe(true)
   })
