@@ -1,9 +1,11 @@
 import { UserError } from '@vpn-gateway/config'
 import type { WireguardDevice } from '@vpn-gateway/kernel'
 import { readdir } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { basename, dirname, extname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { readTunnelFile, type Tunnel } from './tunnel-file.ts'
+import { joinEndpoint } from './endpoint.ts'
+import { readTunnelFile, type Tunnel, type TunnelPeer } from './tunnel-file.ts'
 
 /** The gateway's tunnel files over time: a mounted secret is replaced under a running agent. One of them is in use. */
 export interface TunnelSource {
@@ -104,18 +106,22 @@ async function furtherFiles(path: string): Promise<string[]> {
   return numbered.sort((a, b) => a.number - b.number).map(({ name }) => join(directory, name))
 }
 
-/** The file whose keys a device has, and whose endpoints, where it names addresses. */
+/**
+ * The file whose keys a device has. Providers give one pair of keys to many servers: of several files the one that names the
+ * device's endpoints is meant, else one whose host names may stand for them.
+ */
 function madeBy(device: WireguardDevice, tunnels: ReadonlyMap<string, Tunnel>): string | undefined {
   const held = new Map(device.peers.map(({ publicKey, endpoint }) => [publicKey, endpoint]))
   const fitting = [...tunnels].filter(
     ([, { publicKey, peers }]) =>
       publicKey === device.publicKey && peers.length === held.size && peers.every((peer) => held.has(peer.publicKey)),
   )
-  const exact = fitting.find(([, { peers }]) =>
-    peers.every(({ publicKey, endpoint }) => {
-      const address = held.get(publicKey)
-      return endpoint !== undefined && address !== undefined && address.includes(endpoint.host)
-    }),
-  )
-  return (exact ?? fitting[0])?.[0]
+  const isHeld = ({ publicKey, endpoint }: TunnelPeer) =>
+    endpoint !== undefined && held.get(publicKey) === joinEndpoint(endpoint.host, endpoint.port)
+  const mayBe = (peer: TunnelPeer) => peer.endpoint === undefined || isIP(peer.endpoint.host) === 0 || isHeld(peer)
+  const found =
+    fitting.find(([, { peers }]) => peers.every(isHeld)) ??
+    fitting.find(([, { peers }]) => peers.every(mayBe)) ??
+    fitting[0]
+  return found?.[0]
 }

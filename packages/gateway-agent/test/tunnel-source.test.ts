@@ -89,3 +89,16 @@ test("an earlier process' tunnel is gone on with, told by its keys and endpoint"
   expect((await open(device('b', '198.51.100.9:51820'))).file()).toBe('gateway-0.1.conf')
   expect((await open(device('z', '192.0.2.3:51820'))).file()).toBe('gateway-0.conf')
 })
+
+test('of files with the same keys the one that may have made the endpoint is gone on with', async () => {
+  await write('gateway-0.conf', text('a', '192.0.2.2'))
+  await write('gateway-0.1.conf', text('a', 'vpn.example'))
+  await write('gateway-0.2.conf', text('a', '192.0.2.20'))
+  // Not the first, whose endpoint is only the beginning of this one.
+  expect((await open(device('a', '192.0.2.20:51820'))).file()).toBe('gateway-0.2.conf')
+  expect((await open(device('a', '192.0.2.2:51820'))).file()).toBe('gateway-0.conf')
+  // An address that no file names is that of a host name.
+  expect((await open(device('a', '198.51.100.9:51820'))).file()).toBe('gateway-0.1.conf')
+  await rm(join(directory, 'gateway-0.1.conf'))
+  expect((await open(device('a', '198.51.100.9:51820'))).file()).toBe('gateway-0.conf')
+})
