@@ -57,8 +57,8 @@ export function encodeFlows(flows: readonly MarkedFlow[], syncId: number): Buffe
 
 function writeFlow(message: Buffer, at: number, flow: MarkedFlow): void {
   const protocol = protocols[flow.protocol] ?? 0
-  const established = flow.state === 'ESTABLISHED' || flow.protocol === 'UDP'
-  const kind = flow.protocol === 'IP' ? template : established ? 0 : inactive
+  // As the kernel counts: a UDP flow is inactive all its life.
+  const kind = flow.protocol === 'IP' ? template : flow.state === 'ESTABLISHED' ? 0 : inactive
   message.writeUInt8(protocol, at + 1)
   message.writeUInt16BE(entrySize, at + 2)
   message.writeUInt32BE(directRoute | kind, at + 4)

@@ -13,7 +13,7 @@ export interface IpvsView extends Component {
   reached(): number
   /** Reads again soon; for whoever heard that something changed. */
   refresh(): void
-  /** Flows under way, over all services, as last counted by the kernel. */
+  /** Established flows, over all services, as last counted by the kernel; UDP is never established. */
   flows(): number
   /** Unix seconds of the last reading; undefined before the first. */
   readAt(): number | undefined

@@ -21,7 +21,7 @@ export interface Standing {
    * and are worth the same all the while.
    */
   liveGateways: number
-  /** Flows under way that its IPVS knows. */
+  /** Established flows that its IPVS knows; UDP is not counted, as IPVS does not. */
   flows: number
   /** Whether its daemons run and replicate. */
   fit: boolean

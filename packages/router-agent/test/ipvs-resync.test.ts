@@ -49,8 +49,10 @@ describe('a message of the sync protocol', () => {
   })
 
   test('a flow that is not established does not count as active', () => {
-    const flags = (state: string) => encodeFlows([{ ...flow, state }], 51).readUInt32BE(12)
-    expect([flags('ESTABLISHED'), flags('FIN_WAIT')]).toEqual([0x0003, 0x0103])
+    const flags = (change: Partial<MarkedFlow>) => encodeFlows([{ ...flow, ...change }], 51).readUInt32BE(12)
+    expect([flags({}), flags({ state: 'FIN_WAIT' })]).toEqual([0x0003, 0x0103])
+    // As in the kernel's own messages.
+    expect(flags({ protocol: 'UDP', state: 'UDP' })).toBe(0x0103)
   })
 
   test('is as long as the receiver takes, and no longer', () => {

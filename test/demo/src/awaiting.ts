@@ -30,6 +30,28 @@ export async function awaitSettled(lab: Lab): Promise<void> {
   )
 }
 
+/** Flows that a router's IPVS knows: established ones, and all; UDP is never established. */
+async function knownTo(lab: Lab, router: string): Promise<{ established: number; all: number }> {
+  const services = parseIpvs(await lab.exec(router, ['cat', '/proc/net/ip_vs']))
+  const servers = services.flatMap(({ realServers }) => realServers)
+  const established = servers.reduce((sum, { activeConnections }) => sum + activeConnections, 0)
+  return { established, all: servers.reduce((sum, { inactiveConnections }) => sum + inactiveConnections, established) }
+}
+
+/** Waits until the standby knows at least so many flows, and no fewer than the active router: IPVS tells within three seconds. */
+export async function awaitKnown(lab: Lab, flows: number): Promise<void> {
+  const { active, standby } = await pairOf(lab)
+  await awaitCondition(
+    `${standby} to know all flows of ${active}, ${flows} or more`,
+    async () => {
+      const [here, there] = [await knownTo(lab, active), await knownTo(lab, standby)]
+      if (here.all >= flows && there.all >= flows && there.established >= here.established) return true
+      throw new Error(JSON.stringify({ [active]: here, [standby]: there }))
+    },
+    { timeoutMs: 120_000, intervalMs: 500 },
+  )
+}
+
 /** Address of a gateway on the gateway network; throws when its pod is gone. */
 export async function addressOf(lab: Lab, gateway: string): Promise<string> {
   const text = await lab.exec(gateway, ['ip', '-4', '-o', 'address', 'show', 'dev', 'net1'])
