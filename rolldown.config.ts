@@ -31,6 +31,13 @@ export default defineConfig(
     platform: 'node',
     // What goes into images.
     plugins: name.endsWith('-agent') || name === 'vpn-gateway' ? [unhurriedBuiltins(), bundledPackages()] : [],
-    output: { dir: 'dist', format: 'esm', entryFileNames: '[name].mjs', minify: { mangle: { keepNames: true } } },
+    // What import() names is in the same file, and run when it is asked for.
+    output: {
+      dir: 'dist',
+      format: 'esm',
+      entryFileNames: '[name].mjs',
+      codeSplitting: false,
+      minify: { mangle: { keepNames: true } },
+    },
   })),
 )

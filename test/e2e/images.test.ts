@@ -166,8 +166,12 @@ test.each(['gateway-0', 'router-0', 'node-1'] as const)(
   async (name) => {
     const list = `data:text/javascript,process.on('exit', () => console.log(process.moduleLoadList.join()))`
     const agent = `/usr/lib/vpn-gateway/${kindOf(name)}-agent.mjs`
-    const loaded = await inside(name, 'node', '--import', list, agent, '--version')
+    // All of it is loaded before the system file is read, and this one is none.
+    const wrong = '--config /dev/null --name x --listen 127.0.0.1:0'
+    const command = `node --import "$1" "$2" ${wrong} 2>/run/vpn-gateway/wrong || [ $? = 2 ]`
+    const loaded = await inside(name, 'sh', '-euc', command, 'sh', list, agent)
     expect(loaded).toContain('NativeModule http,')
+    expect(loaded).toContain('NativeModule child_process,')
     expect(loaded).not.toContain('undici')
   },
 )

@@ -1,4 +1,4 @@
-import { UserError } from '@vpn-gateway/config'
+import { UserError } from '@vpn-gateway/config/errors'
 import type { OptionDeclarations } from '@vpn-gateway/runtime'
 
 /** Beside these the node agent needs nothing: what it has to know of the node, it finds there. */

@@ -1,9 +1,10 @@
-/** The HTTP side of every agent: health, metrics, status. Limits keep slow and idle clients from delaying a health answer. */
+/** The HTTP side of every agent: health, metrics, status. */
+import type { RequestListener } from 'node:http'
 import { fastify, type FastifyInstance } from 'fastify'
-import { UserError } from '@vpn-gateway/config'
 import type { Component } from './component.ts'
 import type { Log } from './log.ts'
 import { createScrape, type Registry } from './metrics.ts'
+import type { Port } from './port.ts'
 
 /** What /readyz answers: 200 for `ready`, 503 for the others, with the reasons. */
 export interface Readiness {
@@ -13,8 +14,7 @@ export interface Readiness {
 }
 
 export interface HttpOptions {
-  host: string
-  port: number
+  port: Port
   log: Log
   registry: Registry
   readiness: () => Readiness
@@ -26,28 +26,20 @@ export interface HttpOptions {
 
 /** Bytes of a request body; no route needs more than a word. */
 const bodyLimit = 16 * 1024
-/** Milliseconds until a request must have arrived whole. */
-const requestTimeout = 5000
-/** Milliseconds between two looks for requests that are overdue; Node's own 30 s would let a slow client stay that long. */
-const overdueInterval = 1000
-/** Connections at once; more are closed at once, so that descriptors are left for the daemons. */
-const mostConnections = 4096
 
-/** HTTP server with /livez, /readyz, /metrics, /v1/status and the agent's own routes. */
+/** /livez, /readyz, /metrics, /v1/status and the agent's own routes, on a port that is open. */
 export function createHttp(options: HttpOptions): Component {
-  const { host, port, log, registry, readiness, alive = () => [], status } = options
+  const { port, log, registry, readiness, alive = () => [], status } = options
   const scrape = createScrape(registry, log)
+  let handle: RequestListener = () => undefined
   const app = fastify({
     bodyLimit,
-    http: { connectionsCheckingInterval: overdueInterval },
-    requestTimeout,
-    connectionTimeout: 2 * requestTimeout,
-    keepAliveTimeout: requestTimeout,
-    forceCloseConnections: true,
+    serverFactory(handler) {
+      handle = handler
+      return port.server
+    },
     logger: false,
   })
-  app.server.maxConnections = mostConnections
-  app.server.headersTimeout = requestTimeout
   app.get('/livez', async (_request, reply) => {
     const reasons = alive()
     return reply
@@ -74,22 +66,12 @@ export function createHttp(options: HttpOptions): Component {
   return {
     name: 'http',
     async start() {
-      try {
-        await app.listen({ host, port })
-        // performance.now() counts from the start of the process.
-        log.info({ listen: `${host}:${port}`, milliseconds: Math.round(performance.now()) }, 'listening')
-      } catch (error) {
-        throw new UserError(`--listen: ${host}:${port}: ${listenProblem(error)}`)
-      }
+      await app.ready()
+      port.handOver(handle)
     },
-    stop: () => app.close(),
+    async stop() {
+      await app.close()
+      await port.close()
+    },
   }
-}
-
-function listenProblem(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code
-  if (code === 'EADDRINUSE') return 'address already in use: expected a free port'
-  if (code === 'EADDRNOTAVAIL') return 'no such address here'
-  if (code === 'EACCES') return 'not permitted: expected a port above 1023'
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,6 +1,7 @@
 /** Options of an agent: a flag, an environment variable or a default, in this order. */
 import { parseArgs } from 'node:util'
-import { nearest, UserError } from '@vpn-gateway/config'
+import { UserError } from '@vpn-gateway/config/errors'
+import { nearest } from '@vpn-gateway/config/suggestion'
 
 /** One option; all values are text. */
 export interface OptionDeclaration {

@@ -12,6 +12,11 @@ await runAgent({
   async build({ options, registry, log }) {
     if (options.mode === 'mistake')
       throw new UserError(['gatewayNetwork.vip: missing: expected text', 'second: problem'])
+    if (options.mode === 'slow-build') {
+      say('build')
+      await once(process.stdin, 'data')
+      process.stdin.destroy()
+    }
     void registry
     let ready = true
     const released = new EventEmitter()

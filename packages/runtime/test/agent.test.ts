@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startingAnswer } from '../src/port.ts'
 
 let directory: string
 let program: string
@@ -19,7 +20,7 @@ beforeAll(async () => {
   program = join(directory, 'agent.mjs')
   const source = new URL('agent-under-test.ts', import.meta.url).pathname
   const bundle = await rolldown({ input: source, platform: 'node' })
-  await bundle.write({ file: program, format: 'esm', minify: true })
+  await bundle.write({ file: program, format: 'esm', codeSplitting: false, minify: true })
   await bundle.close()
 })
 afterAll(() => {
@@ -146,6 +147,29 @@ describe.concurrent('an agent', { timeout: 30_000 }, () => {
     )
   })
 
+  test('what is wrong with a file is told also where the port is taken', async () => {
+    const { port } = await running()
+    const second = start(['--config', 'x', '--name', 'n', '--listen', `127.0.0.1:${port}`, '--mode', 'mistake'])
+    expect(await second.exited).toBe(2)
+    expect(second.output.stderr).toContain('node-agent: gatewayNetwork.vip: missing: expected text\n')
+  })
+
+  test('health is answered before the agent is built, and all else after', async () => {
+    const { child, url, says, told } = await running(['--mode', 'slow-build'], 'TOLD build')
+    const ask = async (path: string) => {
+      const answer = await fetch(`${url}${path}`)
+      return [answer.status, await answer.json()]
+    }
+    expect(await ask('/livez')).toEqual([200, { state: 'alive', reasons: [] }])
+    expect(await ask('/readyz')).toEqual([503, { state: 'unready', reasons: ['starting'] }])
+    expect(await ask('/v1/status')).toEqual([503, { error: 'starting' }])
+    expect(told()).toEqual(['build'])
+    child.stdin.write('go')
+    await says('"msg":"started"')
+    expect(await ask('/livez')).toEqual([200, { state: 'alive', reasons: [] }])
+    expect(await ask('/readyz')).toEqual([200, { state: 'ready', reasons: [] }])
+  })
+
   test('a component that cannot start takes back those before it; exit code 1', async () => {
     const port = await freePort()
     const { exited, told, output } = start([
@@ -241,6 +265,14 @@ describe.concurrent('an agent', { timeout: 30_000 }, () => {
         })
       ).status,
     ).toBe(413)
+  })
+})
+
+test('an agent that is still starting after two minutes is to be started anew', () => {
+  expect(startingAnswer('/livez', 120_000).code).toBe(200)
+  expect(startingAnswer('/livez', 120_001)).toEqual({
+    code: 503,
+    body: { state: 'stuck', reasons: ['still starting after 120 s'] },
   })
 })
 

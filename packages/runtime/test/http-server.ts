@@ -8,6 +8,7 @@ import { routerRoutes } from '../../router-agent/src/routes.ts'
 import { createHttp } from '../src/http.ts'
 import { createLog } from '../src/log.ts'
 import { createRegistry } from '../src/metrics.ts'
+import { openPort } from '../src/port.ts'
 
 export interface TestServer {
   port: number
@@ -46,8 +47,7 @@ export async function startServers(): Promise<TestServer[]> {
     routesOf().map(async (routes) => {
       const port = await freePort()
       const http = createHttp({
-        host: '0.0.0.0',
-        port,
+        port: await openPort({ host: '0.0.0.0', port }),
         log: createLog({ agent: 'test', name: 'test' }, 'silent'),
         registry: createRegistry('test', '0'),
         readiness: () => ({ state: 'ready', reasons: [] }),
