@@ -1,4 +1,4 @@
-/** What /proc tells of processes and of the whole machine; proc(5). */
+/** What /proc tells of processes and of the whole machine, proc(5), and an agent of itself. */
 import { readFileSync } from 'node:fs'
 
 /** Clock ticks a second: USER_HZ, 100 on every Linux that Node runs on. */
@@ -24,6 +24,11 @@ export function parseProcessSeconds(stat: string): number {
 /** Megabytes in a field of /proc/PID/status or /proc/meminfo, `VmRSS`, `SUnreclaim`; NaN without it. */
 export function parseMegabytes(text: string, field: string): number {
   return (Number(new RegExp(`^${field}:\\s*(\\d+) kB$`, 'm').exec(text)?.[1]) * 1024) / 1e6
+}
+
+/** Value of a metric without labels in a page of metrics; NaN without it. */
+export function parseGauge(page: string, metric: string): number {
+  return Number(new RegExp(`^${metric} (\\S+)$`, 'm').exec(page)?.[1])
 }
 
 /** Bytes and packets that a link has sent, by /proc/net/dev; throws without the link. */

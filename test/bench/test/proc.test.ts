@@ -1,6 +1,6 @@
 /** Lines as Linux 6.1 prints them. */
 import { expect, test } from 'vitest'
-import { parseBusySeconds, parseMegabytes, parseProcessSeconds, parseSent } from '../src/proc.ts'
+import { parseBusySeconds, parseGauge, parseMegabytes, parseProcessSeconds, parseSent } from '../src/proc.ts'
 
 test('work of the processors leaves out waiting', () => {
   const stat = 'cpu  1000 200 300 99999 500 10 90 70 0 0\ncpu0 500 100 150 49999 250 5 45 35 0 0\n'
@@ -17,6 +17,13 @@ test('memory in megabytes', () => {
   expect(parseMegabytes(status, 'VmRSS')).toBe(64)
   expect(parseMegabytes(status, 'RssAnon')).toBe(32)
   expect(parseMegabytes(status, 'VmSwap')).toBeNaN()
+})
+
+test('a metric without labels', () => {
+  const page =
+    '# TYPE nodejs_heap_size_used_bytes gauge\nnodejs_heap_size_used_bytes 12000000\nnodejs_heap_size_used_bytes_x 1\n'
+  expect(parseGauge(page, 'nodejs_heap_size_used_bytes')).toBe(12_000_000)
+  expect(parseGauge(page, 'nodejs_heap_size')).toBeNaN()
 })
 
 test('what a link has sent', () => {
