@@ -1,5 +1,6 @@
 import { defineConfig } from 'rolldown'
 import type { RolldownOptions } from 'rolldown'
+import { asciiOnly } from './scripts/images/ascii.ts'
 import { bundledPackages } from './scripts/images/bundled.ts'
 import { unhurriedBuiltins } from './scripts/images/builtin.ts'
 
@@ -30,7 +31,8 @@ export default defineConfig(
     input: { [name]: input },
     platform: 'node',
     // What goes into images.
-    plugins: name.endsWith('-agent') || name === 'vpn-gateway' ? [unhurriedBuiltins(), bundledPackages()] : [],
+    plugins:
+      name.endsWith('-agent') || name === 'vpn-gateway' ? [unhurriedBuiltins(), bundledPackages(), asciiOnly()] : [],
     // What import() names is in the same file, and run when it is asked for.
     output: {
       dir: 'dist',
