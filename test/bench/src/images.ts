@@ -7,7 +7,7 @@ import { ensureImages } from '@vpn-gateway/lab/machine/images.ts'
 import { ownStart } from './agent-process.ts'
 import type { Benchmark, Figure, Say } from './benchmark.ts'
 import { firstAnswer, type FirstAnswer } from './first-answer.ts'
-import { parseGauge, parseMegabytes } from './proc.ts'
+import { childOf, parseGauge, parseMegabytes } from './proc.ts'
 import { median } from './statistics.ts'
 import { withLab } from './with-lab.ts'
 
@@ -99,7 +99,9 @@ async function flagsOf(images: string, kind: string): Promise<string[]> {
 /** The agent itself: the one child of the container's first process, which is an init. */
 function nodeProcess(name: string): number {
   const init = containerPid(name)
-  return Number(readFileSync(`/proc/${init}/task/${init}/children`, 'utf8').trim().split(' ')[0])
+  const agent = init === undefined ? undefined : childOf(init)
+  if (agent === undefined) throw new Error(`${name}: its container does not run`)
+  return agent
 }
 
 async function start(lab: Lab, kind: string, name: string, port: number): Promise<Figure[]> {

@@ -1,5 +1,5 @@
 /** What /proc tells of processes and of the whole machine, proc(5), and an agent of itself. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** Clock ticks a second: USER_HZ, 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100
@@ -19,6 +19,11 @@ export function parseProcessSeconds(stat: string): number {
   // A program's name, in parentheses, may hold anything.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / ticksPerSecond
+}
+
+/** Process id of the parent, by /proc/PID/stat. */
+export function parseParent(stat: string): number {
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
 }
 
 /** Megabytes in a field of /proc/PID/status or /proc/meminfo, `VmRSS`, `SUnreclaim`; NaN without it. */
@@ -48,3 +53,18 @@ export const processSeconds = (pid: number): number => parseProcessSeconds(readF
 export const processMegabytes = (pid: number, field: string): number =>
   parseMegabytes(readFileSync(`/proc/${pid}/status`, 'utf8'), field)
 export const machineMegabytes = (field: string): number => parseMegabytes(readFileSync('/proc/meminfo', 'utf8'), field)
+
+/** Process id of a child; undefined when there is none. /proc/PID/task/PID/children is not in every kernel. */
+export function childOf(pid: number): number | undefined {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .find((each) => {
+      try {
+        return parseParent(readFileSync(`/proc/${each}/stat`, 'utf8')) === pid
+      } catch {
+        // It ended meanwhile.
+        return false
+      }
+    })
+}

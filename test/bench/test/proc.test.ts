@@ -1,6 +1,13 @@
 /** Lines as Linux 6.1 prints them. */
 import { expect, test } from 'vitest'
-import { parseBusySeconds, parseGauge, parseMegabytes, parseProcessSeconds, parseSent } from '../src/proc.ts'
+import {
+  parseBusySeconds,
+  parseGauge,
+  parseMegabytes,
+  parseParent,
+  parseProcessSeconds,
+  parseSent,
+} from '../src/proc.ts'
 
 test('work of the processors leaves out waiting', () => {
   const stat = 'cpu  1000 200 300 99999 500 10 90 70 0 0\ncpu0 500 100 150 49999 250 5 45 35 0 0\n'
@@ -10,6 +17,7 @@ test('work of the processors leaves out waiting', () => {
 test('a program may have any name, and its ended children count', () => {
   const stat = '42 (a) S 1 (x) S 1 42 42 0 -1 4194560 100 200 0 0 150 50 25 75 20 0 11 0 12345 1 2'
   expect(parseProcessSeconds(stat)).toBe(3)
+  expect(parseParent(stat)).toBe(1)
 })
 
 test('memory in megabytes', () => {
