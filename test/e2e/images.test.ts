@@ -105,7 +105,8 @@ test.each(containers)('%s has what its manifest gives it and nothing more', asyn
 })
 
 test.each(containers)('%s can write to its emptyDir and to no other directory of the pod', async (name) => {
-  const script = `find / -type d '(' -path /proc -o -path /sys ')' -prune -o -type d -print | while read -r each; do
+  // find asks the kernel, access(2): to try each of a thousand directories would start as many processes.
+  const script = `find / -type d '(' -path /proc -o -path /sys ')' -prune -o -type d -writable -print | while read -r each; do
   (: >"$each/.probe") 2>/dev/null && rm "$each/.probe" && echo "$each"
 done; true`
   const written = (await inside(name, 'sh', '-c', script)).trim().split('\n')
