@@ -170,7 +170,7 @@ test.each(['gateway-0', 'router-0', 'node-1'] as const)(
     const list = `data:text/javascript,process.on('exit', () => console.log(process.moduleLoadList.join()))`
     const agent = `/usr/lib/vpn-gateway/${kindOf(name)}-agent.mjs`
     // All of it is loaded before the system file is read, and this one is none.
-    const wrong = '--config /dev/null --name x --listen 127.0.0.1:0'
+    const wrong = `--config /dev/null --name x --listen 127.0.0.1:0${name === 'gateway-0' ? ' --tunnel /dev/null' : ''}`
     const command = `node --import "$1" "$2" ${wrong} 2>/run/vpn-gateway/wrong || [ $? = 2 ]`
     const loaded = await inside(name, 'sh', '-euc', command, 'sh', list, agent)
     expect(loaded).toContain('NativeModule http,')
@@ -282,7 +282,8 @@ describe('each capability beyond NET_ADMIN is needed', () => {
         'keepalived to say that it has no raw socket, and the agent that it lacks keepalived',
         async () => {
           const { reasons } = await lab.agents.readiness('router-1')
-          return /raw/i.test(said()) && /keepalived|VRRP/.test(reasons.join()) ? true : undefined
+          if (/raw/i.test(said()) && /keepalived|VRRP/.test(reasons.join())) return true
+          throw new Error(`${reasons.join()}: ${said().slice(-2000)}`)
         },
         { timeoutMs: 150_000 },
       )
