@@ -321,7 +321,9 @@ test.each([
     'no multicast address',
     'peers: { dns: node-agent.vpn-gateway.svc }',
     'peers: { multicast: 10.1.1.1 }',
-    ['underlay.peers.multicast: 10.1.1.1 is no multicast address of IPv4, which underlay.ipFamily says: expected one of 224.0.0.0/4'],
+    [
+      'underlay.peers.multicast: 10.1.1.1 is no multicast address of IPv4, which underlay.ipFamily says: expected one of 224.0.0.0/4',
+    ],
   ],
 ] as const)('%s', (_name, from, to, expected) => {
   expect(problems(changed(from, to))).toEqual(expected.map((line) => `system.yaml: ${line}`))
