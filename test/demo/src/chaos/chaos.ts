@@ -90,7 +90,7 @@ async function openInbound(lab: Lab, intervalMs: number): Promise<Flows> {
   return lab.startFlows({ client: INTERNET, count: inboundFlows, intervalMs, to })
 }
 
-const describe = (fault: Round[number]): string => {
+function describe(fault: Round[number]): string {
   const after = fault.afterMs > 0 ? ` after ${seconds(fault.afterMs)}` : ''
   return `${nameOf(fault)}${after} for ${seconds(fault.forMs)}`
 }
