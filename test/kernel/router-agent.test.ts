@@ -257,11 +257,15 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-/** Process ids of a program in the router's pod, in ascending order. */
-async function pidsOf(name: string): Promise<number[]> {
+/**
+ * Process ids of a daemon in the router's pod, in ascending order. Whoever asks conntrackd something is a conntrackd too, with a
+ * question behind the file.
+ */
+async function pidsOf(name: 'keepalived' | 'conntrackd'): Promise<number[]> {
   const pids = (await host.run({ argv: ['ip', 'netns', 'pids', router] })).split('\n').filter(Boolean)
-  const names = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')))
-  return pids.filter((_, at) => names[at]?.trim() === name).map(Number)
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
+  const daemon = name === 'conntrackd' ? /^(?:.*\/)?conntrackd\0-C\0[^\0]+\0$/ : /^(?:.*\/)?keepalived\0/
+  return pids.filter((_, at) => daemon.test(lines[at] ?? '')).map(Number)
 }
 const daemons = async () => [await pidsOf('keepalived'), await pidsOf('conntrackd')]
 
@@ -736,7 +740,8 @@ describe('routers that join late', () => {
 
     // As if the active router had lost its gateways, and with them every entry; every two seconds a client speaks.
     await forget(router)
-    await until('nobody has the entries', 20, async () => ((await entries(other)) <= 5 ? true : undefined))
+    // Ten clients may have spoken before a slow machine looks.
+    await until('nobody has most of the entries', 20, async () => ((await entries(other)) <= 15 ? true : undefined))
     await flows.mark()
     await shell(hub, 'ip link set router-net1 down; ip link set router-net2 down')
     const holding = async () => {
