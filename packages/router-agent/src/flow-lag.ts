@@ -12,7 +12,10 @@ export interface FlowSample {
   flows: number
 }
 
-/** Milliseconds that a flow may be on its way: IPVS tells within three seconds, and rounds are one and a half apart. */
+/**
+ * Milliseconds that a flow may be on its way, and that a standby has to have fewer in every look: IPVS tells within three
+ * seconds, rounds are one and a half apart, and the answer of one that is busy is kept for four and a half.
+ */
 const onItsWay = 6000
 
 /** Share of flows, and a number, that a standby may lack: they begin and end while they are counted. */
@@ -31,8 +34,11 @@ export interface FlowLag {
 /** Makes an empty one. */
 export function createFlowLag(now: () => number = () => performance.now()): FlowLag {
   let active: { address: string; samples: FlowSample[] } | undefined
-  let lacking = new Set<string>()
+  /** Since when each router has had too few, by address. */
+  let behindSince = new Map<string, number>()
   const self = ''
+  let lookedAt = 0
+  const lasts = (address: string) => lookedAt - (behindSince.get(address) ?? Number.POSITIVE_INFINITY) >= onItsWay
 
   return {
     look(own, peers) {
@@ -40,18 +46,20 @@ export function createFlowLag(now: () => number = () => performance.now()): Flow
       const all = [{ ...own, address: self }, ...others]
       const [leader, second] = all.filter(({ vrrp, holdsVip }) => vrrp === 'MASTER' && holdsVip)
       // Of two that are active neither knows all.
-      if (leader === undefined || second !== undefined) {
+      if (leader === undefined || leader.flows === null || second !== undefined) {
         active = undefined
-        lacking = new Set()
+        behindSince = new Map()
         return
       }
       if (active?.address !== leader.address) active = { address: leader.address, samples: [] }
-      active.samples = addSample(active.samples, { at: now(), flows: leader.flows })
+      const at = (lookedAt = now())
+      active.samples = addSample(active.samples, { at, flows: leader.flows })
       const { samples } = active
-      lacking = new Set(all.filter((router) => isBehind(router, leader, samples)).map(({ address }) => address))
+      const behind = all.filter((router) => isBehind(router, leader, samples))
+      behindSince = new Map(behind.map(({ address }) => [address, behindSince.get(address) ?? at]))
     },
-    lacks: () => lacking.has(self),
-    isLackedBy: (address) => lacking.has(address),
+    lacks: () => lasts(self),
+    isLackedBy: lasts,
   }
 }
 
@@ -65,7 +73,7 @@ export function addSample(samples: readonly FlowSample[], sample: FlowSample): F
  * that reaches less forgets flows for that reason, and being told does not help it. Pure.
  */
 export function isBehind(standby: Standing, leader: Standing, samples: readonly FlowSample[]): boolean {
-  if (standby.vrrp !== 'BACKUP' || standby.liveGateways === 0) return false
+  if (standby.vrrp !== 'BACKUP' || standby.liveGateways === 0 || standby.flows === null) return false
   if (standby.liveGateways < leader.liveGateways) return false
   const had = Math.min(...samples.map(({ flows }) => flows))
   return standby.flows < had * (1 - tolerated.share) - tolerated.flows

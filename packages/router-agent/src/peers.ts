@@ -21,8 +21,8 @@ export interface Standing {
    * and are worth the same all the while.
    */
   liveGateways: number
-  /** Established flows that its IPVS knows; UDP is not counted, as IPVS does not. */
-  flows: number
+  /** Established flows that its IPVS knows; UDP is not counted, as IPVS does not. Null where it does not say. */
+  flows: number | null
   /** Whether its daemons run and replicate. */
   fit: boolean
   /** Whether it steps back by its own decision. */
@@ -153,7 +153,7 @@ export function parseStanding(text: string, heardOn: Peer['heardOn'], own: strin
       typeof holdsVip === 'boolean' &&
       (stateSeconds === null || isSeconds(stateSeconds)) &&
       isCount(liveGateways) &&
-      isCount(flows) &&
+      (flows === undefined || flows === null || isCount(flows)) &&
       typeof fit === 'boolean' &&
       isAddress(routerAddress)
     if (!sound) return undefined
@@ -164,7 +164,7 @@ export function parseStanding(text: string, heardOn: Peer['heardOn'], own: strin
       holdsVip,
       stateSeconds,
       liveGateways,
-      flows,
+      flows: isCount(flows) ? flows : null,
       fit,
       yields: yields !== null,
       routerAddress,

@@ -117,6 +117,8 @@ export function createRole(options: RoleOptions): Role {
   return {
     name: 'role',
     async start() {
+      // Of an agent before this one the kernel may hold what an active router does.
+      if (!wasActive) void leave()
       weigh()
     },
     async stop() {

@@ -143,7 +143,7 @@ export function createStatus(sources: StatusSources): Status {
     }
   }
 
-  const untold = () => flowLag.lacks() || isUntold(standing(), peers.current().values())
+  const untold = () => (vrrp.state() === 'BACKUP' && flowLag.lacks()) || isUntold(standing(), peers.current().values())
 
   return {
     standing,

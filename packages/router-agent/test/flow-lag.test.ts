@@ -52,18 +52,34 @@ test('what was counted is forgotten once all that was on its way then has arrive
 
 describe('both sides', () => {
   test('find the same: the standby that it lacks flows, the active one which standby does', () => {
-    const [there, here] = [createFlowLag(() => 0), createFlowLag(() => 0)]
-    here.look({ ...standby, flows: 0 }, [peer(leader)])
-    there.look(leader, [peer({ ...standby, flows: 0 })])
+    let now = 0
+    const [there, here] = [createFlowLag(() => now), createFlowLag(() => now)]
+    for (now = 0; now <= 6000; now += 1500) {
+      expect(here.lacks()).toBe(false)
+      here.look({ ...standby, flows: 0 }, [peer(leader)])
+      there.look(leader, [peer({ ...standby, flows: 0 })])
+    }
     expect([here.lacks(), there.lacks(), there.isLackedBy('192.168.50.242')]).toEqual([true, false, true])
+    here.look(standby, [peer(leader)])
+    expect(here.lacks()).toBe(false)
+  })
+
+  test('a router that does not say how many it has is neither compared nor compared with', () => {
+    let now = 0
+    const lag = createFlowLag(() => now)
+    for (now = 0; now <= 9000; now += 1500) {
+      lag.look({ ...standby, flows: 0 }, [peer({ ...leader, flows: null })])
+      expect(lag.lacks()).toBe(false)
+    }
+    lag.look(leader, [peer({ ...standby, flows: null })])
+    expect(lag.isLackedBy('192.168.50.242')).toBe(false)
   })
 
   test('begin anew with another active router, and know nothing while two are', () => {
     let now = 0
     const lag = createFlowLag(() => now)
     lag.look({ ...standby, flows: 50 }, [peer({ ...leader, flows: 10 })])
-    now = 1500
-    lag.look({ ...leader, flows: 50 }, [peer({ ...standby, flows: 10 })])
+    for (now = 1500; now <= 7500; now += 1500) lag.look({ ...leader, flows: 50 }, [peer({ ...standby, flows: 10 })])
     expect(lag.isLackedBy('192.168.50.242')).toBe(true)
     lag.look({ ...leader, flows: 50 }, [peer({ ...leader, flows: 10 })])
     expect(lag.isLackedBy('192.168.50.242')).toBe(false)

@@ -102,7 +102,7 @@ export const classes: readonly FuzzClass[] = [
       if (heard === undefined) return
       // It is asked there next.
       if (isIP(heard.routerAddress) !== 4) throw new Error('no address to ask')
-      mustBeNumbers([heard.liveGateways, heard.flows, heard.stateSeconds ?? 0, heard.toldSeconds ?? 0])
+      mustBeNumbers([heard.liveGateways, heard.flows ?? 0, heard.stateSeconds ?? 0, heard.toldSeconds ?? 0])
       const peer: Peer = { ...heard, address: '192.168.50.241', heardAt: 1000 }
       judge({ kind: 'serving' }, { own, peers: [peer], advertsArrive: true, now: 5000 })
       judge(
@@ -111,7 +111,7 @@ export const classes: readonly FuzzClass[] = [
       )
       isUntold({ ...own, vrrp: 'BACKUP' }, [peer])
       isWaiting(peer, undefined, false)
-      isBehind(peer, own, [{ at: 0, flows: heard.flows }])
+      isBehind(peer, own, [{ at: 0, flows: heard.flows ?? 0 }])
     },
   }),
   fuzzClass({

@@ -138,6 +138,11 @@ describe('what another router says', () => {
     const other = parseStanding(JSON.stringify(whole), 'router network', '192.168.50.243')
     expect(other).not.toHaveProperty('toldSeconds')
   })
+  test('counts without its flows, which one of an older version does not tell', () => {
+    const { flows, ...older } = whole
+    expect(flows).toBe(12)
+    expect(parseStanding(JSON.stringify(older), 'router network', '192.168.50.241')).toMatchObject({ flows: null })
+  })
   test.each([
     { routerAddress: 'a\r\nb' },
     { routerAddress: 'name.example' },

@@ -53,6 +53,16 @@ describe('what becomes of flows that a router does not know', () => {
     expect([role.resetsStill(), applied.at(-1)]).toEqual([false, 'drop'])
   })
 
+  test('an agent that starts is not prepared before the kernel holds what it wants: another one may have been active', async () => {
+    takes = false
+    await role.start()
+    await vi.advanceTimersByTimeAsync(100)
+    expect([role.resetsStill(), applied]).toEqual([true, ['drop']])
+    takes = true
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(role.resetsStill()).toBe(false)
+  })
+
   test('one that is active again meanwhile resets', async () => {
     enter('MASTER')
     await vi.advanceTimersByTimeAsync(3100)
