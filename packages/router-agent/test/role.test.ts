@@ -55,7 +55,7 @@ describe('what becomes of flows that a router does not know', () => {
 
   test('an agent that starts is not prepared before the kernel holds what it wants: another one may have been active', async () => {
     takes = false
-    await role.start()
+    await role.start(AbortSignal.timeout(60_000))
     await vi.advanceTimersByTimeAsync(100)
     expect([role.resetsStill(), applied]).toEqual([true, ['drop']])
     takes = true
