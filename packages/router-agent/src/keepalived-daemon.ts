@@ -11,7 +11,7 @@ import {
 } from '@vpn-gateway/runtime'
 import { writeKeepalivedConfig } from './daemon-config.ts'
 import { createKeepalivedDump, type KeepalivedData } from './keepalived-data.ts'
-import { causeInKeepalivedLine, parseKeepalivedLine } from './keepalived-log.ts'
+import { causeInKeepalivedLine, isWithoutRawSocket, parseKeepalivedLine } from './keepalived-log.ts'
 import { renderKeepalived, vrrpInstance } from './keepalived.ts'
 import type { Router } from './router.ts'
 import type { VrrpCause } from './vrrp.ts'
@@ -55,6 +55,7 @@ export function createKeepalivedDaemon(options: KeepalivedOptions): KeepalivedDa
   let changed = false
   let fifo: Fifo | undefined
   let startedAt = Infinity
+  let mute = false
   const daemon = superviseDaemon({
     name: 'keepalived',
     // -I: IPVS keeps its table when keepalived ends. Otherwise flows that still arrive would be orphans, and be reset,
@@ -69,10 +70,12 @@ export function createKeepalivedDaemon(options: KeepalivedOptions): KeepalivedDa
       const cause = causeInKeepalivedLine(line)
       if (cause !== undefined) options.onCause(cause)
       if (line.includes('Starting Healthcheck child process')) options.onChecker()
+      if (isWithoutRawSocket(line)) mute = true
       return parseKeepalivedLine(line)
     },
     onStart(how) {
       startedAt = performance.now()
+      mute = false
       options.onStart(how)
       if (how === 'adopted' && changed) {
         log.info('keepalived reloads its changed configuration')
@@ -123,7 +126,11 @@ export function createKeepalivedDaemon(options: KeepalivedOptions): KeepalivedDa
           (await lives(file)) ? [] : [`keepalived's ${name} process does not run`],
         ),
       )
-      return dump.silent() ? [...dead.flat(), "keepalived's VRRP process does not answer"] : dead.flat()
+      return [
+        ...dead.flat(),
+        ...(mute ? ["keepalived's VRRP process may not open raw sockets: expected CAP_NET_RAW"] : []),
+        ...(dump.silent() ? ["keepalived's VRRP process does not answer"] : []),
+      ]
     },
   }
 }

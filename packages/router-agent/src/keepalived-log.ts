@@ -45,3 +45,11 @@ const causes: readonly [RegExp, VrrpCause][] = [
 export function causeInKeepalivedLine(line: string): VrrpCause | undefined {
   return causes.find(([pattern]) => pattern.test(line))?.[1]
 }
+
+/**
+ * Whether its VRRP process says that it may not open the socket of an instance. It goes on without, hears and sends nothing, and
+ * looks like a standby.
+ */
+export function isWithoutRawSocket(line: string): boolean {
+  return /can'?t open raw socket/i.test(line)
+}

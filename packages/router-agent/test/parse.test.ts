@@ -5,7 +5,7 @@ import { parseConntrackdLine } from '../src/conntrackd-daemon.ts'
 import { parseConntrackdStats } from '../src/conntrackd-stats.ts'
 import { parseState } from '../src/gateways.ts'
 import { clientService, liveServers } from '../src/ipvs.ts'
-import { causeInKeepalivedLine, parseKeepalivedLine } from '../src/keepalived-log.ts'
+import { causeInKeepalivedLine, isWithoutRawSocket, parseKeepalivedLine } from '../src/keepalived-log.ts'
 import { parseServerLine } from '../src/stale-servers.ts'
 import { parseSyncDaemons } from '../src/sync-daemon.ts'
 import { parseVrrpLine } from '../src/vrrp.ts'
@@ -161,4 +161,10 @@ describe('what a gateway says', () => {
   ])('%s', (text, state) => {
     expect(parseState(text)).toBe(state)
   })
+})
+
+test('a keepalived that may not open raw sockets is noticed', () => {
+  // As 2.3.3 says it without CAP_NET_RAW, and goes on.
+  expect(isWithoutRawSocket('Mon Nov 23 00:04:20 2026: cant open raw socket. errno=1')).toBe(true)
+  expect(isWithoutRawSocket('Mon Nov 23 00:04:20 2026: (egress) Entering BACKUP STATE (init)')).toBe(false)
 })
