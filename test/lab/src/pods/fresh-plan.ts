@@ -14,8 +14,8 @@ export async function freshPlan({ runner, state }: LabContext, { kind, name }: A
   const gateway = ['--tunnel', tunnelFile(name), '--forwards-file', join(runDirectory(name), 'forwards.json')]
   const command = [process.execPath, ...programFlags, programPath('vpn-gateway')]
   const options = ['--agent', kind, '--name', name, ...(kind === 'gateway' ? gateway : [])]
-  // Behind everything that the system itself has to do.
-  const argv = ['nice', '-n', '10', ...command, 'plan', ...options, state.systemFile]
+  // Behind everything that the system itself has to do, as this process is; with less, its own commands miss their deadlines.
+  const argv = [...command, 'plan', ...options, state.systemFile]
   const lines = (await runIn(runner, name, argv, { timeoutMs })).split('\n').filter((line) => line !== '')
   return lines[0] === 'nothing to change' ? [] : lines
 }
