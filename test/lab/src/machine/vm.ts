@@ -76,10 +76,10 @@ function lastLines(path: string, count: number): string[] {
   } catch {
     // Nothing was said.
   }
-  return text
-    .split(/[\r\n]+/)
-    .filter((line) => line.trim() !== '')
-    .slice(-count)
+  const lines = text.split(/[\r\n]+/).filter((line) => line.trim() !== '')
+  // A kernel that died says why before it prints its stack, which can be longer than what is shown.
+  const death = lines.findLastIndex((line) => /Kernel panic|BUG:|Oops/.test(line))
+  return death === -1 ? lines.slice(-count) : lines.slice(Math.max(0, Math.min(death - 2, lines.length - count)))
 }
 
 /** Why a machine failed: what its main process said and what was last on the guest's console. */
