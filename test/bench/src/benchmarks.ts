@@ -4,6 +4,7 @@ import { flowsBenchmark } from './flows.ts'
 import { imagesBenchmark } from './images.ts'
 import { nodeBenchmark } from './node.ts'
 import { silenceBenchmark } from './silence.ts'
+import { startBenchmark } from './start.ts'
 import { survivalBenchmark } from './survival.ts'
 import { throughputBenchmark } from './throughput.ts'
 
@@ -16,4 +17,5 @@ export const benchmarks: Readonly<Record<string, Benchmark>> = {
   agents: agentsBenchmark,
   node: nodeBenchmark,
   images: imagesBenchmark,
+  start: startBenchmark,
 }
