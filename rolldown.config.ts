@@ -12,6 +12,7 @@ const programs = {
   lab: 'test/lab/src/inside.ts',
   'lab-answer': 'test/lab/src/traffic/answer-main.ts',
   'lab-flows': 'test/lab/src/traffic/flows-main.ts',
+  'lab-planner': 'test/lab/src/pods/planner-main.ts',
   'lab-sender': 'test/lab/src/traffic/sender-main.ts',
   'lab-compare': 'test/compare/src/story.ts',
   'lab-demo': 'test/demo/src/story.ts',

@@ -7,8 +7,10 @@ import type { Runner } from '@vpn-gateway/kernel'
 import { LAB_DIR, STATE_FILE } from './paths.ts'
 import type { Attachments } from './pods/attachments.ts'
 import type { Attached } from './pods/cni.ts'
+import type { AgentSpec } from './pods/agents.ts'
 import { createHttpProbes } from './pods/http.ts'
 import type { HttpRequest, HttpResponse } from './pods/http.ts'
+import { createPlanners } from './pods/planners.ts'
 import { topologyOf } from './topology/topology.ts'
 import type { Pod, Provider, Topology, Variant } from './topology/topology.ts'
 
@@ -36,25 +38,32 @@ export interface LabContext {
   state: LabState
   /** HTTP from inside a namespace. */
   request: (namespace: string, request: HttpRequest) => Promise<HttpResponse>
+  /** Steps of an agent's fresh plan, one line each. */
+  plan: (agent: AgentSpec) => Promise<string[]>
   /** Writes `state` to its file. */
   save(): Promise<void>
-  /** Ends the shells behind `request`. */
+  /** Ends the processes behind `request` and `plan`. */
   close(): void
 }
 
 /** Makes the context of a lab from what is known of it. */
 export function createContext(state: LabState): LabContext {
   const probes = createHttpProbes()
+  const planners = createPlanners(state)
   return {
     runner: createRunner(),
     topology: topologyOf(state.variant),
     state,
     request: (namespace, request) => probes.request(namespace, request),
+    plan: (agent) => planners.plan(agent),
     async save() {
       await mkdir(LAB_DIR, { recursive: true })
       await writeFile(STATE_FILE, JSON.stringify(state), { mode: 0o600 })
     },
-    close: () => probes.stop(),
+    close() {
+      probes.stop()
+      planners.stop()
+    },
   }
 }
 

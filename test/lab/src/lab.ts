@@ -45,7 +45,7 @@ export interface Lab {
   footprint(): Promise<Footprint>
   /** Connects from the Internet host to a forwarded port of a provider's exit. */
   inbound(provider?: string): Promise<Inbound>
-  /** Ends the shells that `request` uses; the lab stays up. */
+  /** Ends the processes that wait for questions; the lab stays up. */
   close(): void
 }
 

@@ -4,7 +4,6 @@ import type { LabContext } from '../context.ts'
 import { GivenUp, awaitCondition } from '../wait.ts'
 import { agentsOf } from './agents.ts'
 import type { AgentSpec } from './agents.ts'
-import { freshPlan } from './fresh-plan.ts'
 import { endProcess, logTail, processId, signalProcess, startProcess } from './process.ts'
 
 /** Agents by the name of their pod or node. */
@@ -98,7 +97,7 @@ export function createAgents(context: LabContext): Agents {
         { timeoutMs, intervalMs: 500 },
       )
     },
-    plan: (name) => freshPlan(context, specOf(name)),
+    plan: (name) => context.plan(specOf(name)),
   }
   return agents
 }
