@@ -9,7 +9,7 @@ import type { Flow, OneFlow } from './flow.ts'
 import { stalledAfterMs } from './report.ts'
 import type { FlowCommand, FlowEvent, FlowOptions, FlowReport, LostFlow } from './report.ts'
 
-/** Milliseconds between two looks at which flows are due: each costs, and answers are timed from when a line was sent. */
+/** Most milliseconds between two looks at which flows are due: each costs, and answers are timed from when a line was sent. */
 const TICK_MS = 40
 /** Flows that are opened at the same time; the next ones follow as these get their first answer. */
 const OPENING_AT_ONCE = 10
@@ -68,15 +68,19 @@ async function openMissing(): Promise<{ opened: number; failed: string[] }> {
 function sendForever(): void {
   const started = performance.now()
   let sent = 0
-  setInterval(() => {
-    const due = Math.floor(((performance.now() - started) * options.count) / options.intervalMs)
-    // After a long pause of this process itself there is nothing to catch up with.
-    sent = Math.max(sent, due - options.count)
-    for (; sent < due; sent += 1) {
-      const flow = flows[sent % options.count]
-      if (isOpen(flow)) flow.send()
-    }
-  }, TICK_MS)
+  setInterval(
+    () => {
+      const due = Math.floor(((performance.now() - started) * options.count) / options.intervalMs)
+      // After a long pause of this process itself there is nothing to catch up with.
+      sent = Math.max(sent, due - options.count)
+      for (; sent < due; sent += 1) {
+        const flow = flows[sent % options.count]
+        if (isOpen(flow)) flow.send()
+      }
+      // A flow that sends more often than that has to be looked at as often.
+    },
+    Math.min(TICK_MS, options.intervalMs),
+  )
 }
 
 /** Opens flows that end with their first answer, one after the other at an even pace, also while some get none. */
