@@ -29,7 +29,17 @@ export const commonOptions = {
     env: 'VPN_GATEWAY_CONFIG',
     help: 'system file (YAML), the same for all agents',
   },
-  name: { flag: 'name', value: 'NAME', env: 'VPN_GATEWAY_NAME', help: 'who this is: the name of the pod or node' },
+  name: {
+    flag: 'name',
+    value: 'NAME',
+    env: 'VPN_GATEWAY_NAME',
+    help: 'who this is: the name of the pod or node',
+    // It is written into the daemons' files.
+    check: (value: string) =>
+      /^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$/i.test(value)
+        ? undefined
+        : 'expected the name of a pod or node: up to 253 letters, digits, dashes and dots',
+  },
   listen: {
     flag: 'listen',
     value: 'HOST:PORT',
@@ -44,6 +54,10 @@ export const commonOptions = {
     env: 'VPN_GATEWAY_RUN_DIR',
     default: '/run/vpn-gateway',
     help: 'directory for run-time files; it is made if it is not there',
+    check: (value: string) =>
+      /^[\w./@:+,=%~-]+$/.test(value)
+        ? undefined
+        : "expected a path that the daemons' files can name: letters, digits and ./_-@:+,=%~",
   },
   logLevel: {
     flag: 'log-level',
@@ -100,7 +114,7 @@ export function readOptions<D extends OptionDeclarations>(
     }
     const wrong = check?.(value)
     const where = fromFlag === undefined && fromEnv !== undefined ? variable : `--${flag}`
-    if (wrong !== undefined) problems.push(`${where}: "${value}": ${wrong}`)
+    if (wrong !== undefined) problems.push(`${where}: ${JSON.stringify(value)}: ${wrong}`)
     values[key] = value
   }
   if (problems.length > 0) throw new UserError(problems)

@@ -113,6 +113,18 @@ describe.concurrent('an agent', { timeout: 30_000 }, () => {
     expect(second.output.stdout).toBe('')
   })
 
+  test("what would be written into the daemons' files as something else is refused", async () => {
+    const { exited, output } = start(['--config', 'x', '--run-dir', '/run/vpn gateway'], {
+      VPN_GATEWAY_NAME: 'router-0\nvrrp_script evil {',
+    })
+    expect(await exited).toBe(2)
+    expect(output.stderr.split('\n')).toEqual([
+      'node-agent: VPN_GATEWAY_NAME: "router-0\\nvrrp_script evil {": expected the name of a pod or node: up to 253 letters, digits, dashes and dots',
+      'node-agent: --run-dir: "/run/vpn gateway": expected a path that the daemons\' files can name: letters, digits and ./_-@:+,=%~',
+      '',
+    ])
+  })
+
   test('--help teaches and ends with 0', async () => {
     const { exited, output } = start(['--help'])
     expect(await exited).toBe(0)
