@@ -55,6 +55,7 @@ export function createKeepalivedDaemon(options: KeepalivedOptions): KeepalivedDa
   let changed = false
   let fifo: Fifo | undefined
   let startedAt = Infinity
+  /** Its VRRP process has no raw socket, as it says once. */
   let mute = false
   const daemon = superviseDaemon({
     name: 'keepalived',
@@ -70,12 +71,12 @@ export function createKeepalivedDaemon(options: KeepalivedOptions): KeepalivedDa
       const cause = causeInKeepalivedLine(line)
       if (cause !== undefined) options.onCause(cause)
       if (line.includes('Starting Healthcheck child process')) options.onChecker()
+      if (line.includes('Starting VRRP child process')) mute = false
       if (isWithoutRawSocket(line)) mute = true
       return parseKeepalivedLine(line)
     },
     onStart(how) {
       startedAt = performance.now()
-      mute = false
       options.onStart(how)
       if (how === 'adopted' && changed) {
         log.info('keepalived reloads its changed configuration')

@@ -16,7 +16,7 @@ const levels: readonly [RegExp, LogLine['level']][] = [
   [/^IPVS cmd .* already exists/, 'debug'],
   // It is real-time already, by the configuration.
   [/setting config option max_auto_priority/, 'debug'],
-  [/cannot|can't|unable|fail|invalid|unknown keyword|error/i, 'warn'],
+  [/cannot|can'?t|unable|fail|invalid|unknown keyword|error|errno/i, 'warn'],
   [
     /^(?:Removing service|Lost quorum)|FAULT|Netlink reports|exited|died|lower priority|higher priority|advertisement timeout/,
     'warn',
@@ -51,5 +51,6 @@ export function causeInKeepalivedLine(line: string): VrrpCause | undefined {
  * looks like a standby.
  */
 export function isWithoutRawSocket(line: string): boolean {
-  return /can'?t open raw socket/i.test(line)
+  // EPERM of errno(3): of others it gets over.
+  return /can'?t open raw socket\W+errno=1\b/i.test(line)
 }

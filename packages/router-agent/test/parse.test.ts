@@ -166,5 +166,6 @@ describe('what a gateway says', () => {
 test('a keepalived that may not open raw sockets is noticed', () => {
   // As 2.3.3 says it without CAP_NET_RAW, and goes on.
   expect(isWithoutRawSocket('Mon Nov 23 00:04:20 2026: cant open raw socket. errno=1')).toBe(true)
+  expect(isWithoutRawSocket('Mon Nov 23 00:04:20 2026: cant open raw socket. errno=105')).toBe(false)
   expect(isWithoutRawSocket('Mon Nov 23 00:04:20 2026: (egress) Entering BACKUP STATE (init)')).toBe(false)
 })
