@@ -30,7 +30,8 @@ const agents = ['gateway', 'router', 'node']
 
 const usage = `usage: npm run images [-- OPTION...] [gateway|router|node]...
 
-Builds the images (all three unless named) and writes dist/images/AGENT-agent.{cdx.json,licenses.txt}.
+Builds the images (all three unless named) and lists what is in them in dist/images/AGENT-agent.{cdx.json,licenses.txt},
+or beside what --unpack writes: what belongs to a release is not replaced by what a test builds.
 
   --base IMAGE      image with Debian and Node to build on (default node:24.21.0-trixie-slim)
   --builder NAME    buildah, podman or docker (default: the first of these that works)
@@ -82,9 +83,10 @@ function buildAgent(with_: Builder, agent: string): { image: string } & Added {
   const overBase = added(baseRoot, root)
   writeFileSync(join(directory, 'image.json'), `${JSON.stringify({ image, digest, config, overBase }, undefined, 2)}\n`)
   const contents = contentsOf(image, agent, root)
-  mkdirSync(join(repository, 'dist/images'), { recursive: true })
-  writeFileSync(join(repository, `dist/images/${agent}-agent.cdx.json`), sbom(contents))
-  writeFileSync(join(repository, `dist/images/${agent}-agent.licenses.txt`), licenseList(contents))
+  const lists = values.unpack === undefined ? join(repository, 'dist/images') : directory
+  mkdirSync(lists, { recursive: true })
+  writeFileSync(join(lists, `${agent}-agent.cdx.json`), sbom(contents))
+  writeFileSync(join(lists, `${agent}-agent.licenses.txt`), licenseList(contents))
   if (values.lock === true) writeLock(agent, root)
   console.log(
     `  ${image} ${digest.slice(0, 12)}: ${contents.debian.length} Debian, ${contents.npm.length} npm packages`,
@@ -97,11 +99,19 @@ function contentsOf(image: string, agent: string, root: string): Contents {
   return {
     image: image.replace(/:[^:]*$/, ''),
     version: tag,
-    node: execFileSync(join(root, 'usr/local/bin/node'), ['--version'], { encoding: 'utf8' }).trim().slice(1),
+    node: nodeVersion(root),
     release,
     debian: debianPackages(root),
     npm: npmPackages(`${agent}-agent`, 'vpn-gateway'),
     epoch: Number(epoch),
+  }
+}
+
+function nodeVersion(root: string): string {
+  try {
+    return execFileSync(join(root, 'usr/local/bin/node'), ['--version'], { encoding: 'utf8' }).trim().slice(1)
+  } catch {
+    return wrong(`--base: ${base}: expected Node in /usr/local/bin, for this machine's processor`)
   }
 }
 
