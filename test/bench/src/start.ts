@@ -116,7 +116,8 @@ async function startOf(argv: readonly string[], env: Record<string, string>): Pr
   const ended = once(child, 'exit')
   try {
     while (!(await alive())) {
-      if (child.exitCode !== null) throw new Error(`an agent ended before it answered: ${said}`)
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`an agent ended before it answered: ${said}`)
       if (performance.now() - began > longest) throw new Error('an agent did not answer')
       await delay(pause)
     }
@@ -130,9 +131,11 @@ async function startOf(argv: readonly string[], env: Record<string, string>): Pr
 /** Whether somebody answers that the agent lives. */
 function alive(): Promise<boolean> {
   return new Promise((resolve) => {
-    get({ host: '127.0.0.1', port, path: '/livez', agent: false }, (response) => {
+    get({ host: '127.0.0.1', port, path: '/livez', agent: false, timeout: longest }, (response) => {
       response.resume()
       resolve(response.statusCode === 200)
-    }).once('error', () => resolve(false))
+    })
+      .once('timeout', () => resolve(false))
+      .once('error', () => resolve(false))
   })
 }

@@ -122,6 +122,8 @@ async function requireTrace(path: string): Promise<void> {
 const traceFile = join(root, 'dist/chaos-trace.json')
 
 async function keepTrace({ seed, trace }: ChaosResult, screen: Screen): Promise<void> {
+  // Before the first fault there is nothing to play again.
+  if (trace.length === 0) return
   await writeFile(traceFile, renderTrace(trace))
   const same = seed === undefined ? '' : `; seed ${seed} chooses the same faults`
   screen.show({ type: 'line', text: `to play it again: npm run chaos -- --replay ${traceFile}${same}` })

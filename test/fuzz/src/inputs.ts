@@ -2,6 +2,9 @@
 import fc from 'fast-check'
 import { below, drawer, pick, type Draw } from './draw.ts'
 
+/** Without the bias to small numbers, with which a quarter of a hundred thousand inputs come twice. */
+const seeds = fc.noBias(fc.integer())
+
 /** What parsers stumble over. */
 const words = [
   '',
@@ -60,7 +63,7 @@ const longest = 64 * 1024
 
 /** One to six damages to one of the samples. */
 export function damaged(samples: readonly string[]): fc.Arbitrary<string> {
-  return fc.integer().map((seed) => {
+  return seeds.map((seed) => {
     const draw = drawer(seed)
     let text = pick(draw, samples)
     for (let left = 1 + below(draw, 6); left > 0; left -= 1) text = damage(draw, text)
@@ -104,7 +107,7 @@ function damage(draw: Draw, text: string): string {
 
 /** A piece over and over, up to `most` characters, between pieces of a sample: what patterns are slow with. */
 export function repeated(samples: readonly string[], most = longest): fc.Arbitrary<string> {
-  return fc.tuple(fc.integer(), fc.string({ unit: 'binary', minLength: 1, maxLength: 12 })).map(([seed, noise]) => {
+  return fc.tuple(seeds, fc.string({ unit: 'binary', minLength: 1, maxLength: 12 })).map(([seed, noise]) => {
     const draw = drawer(seed)
     const sample = pick(draw, samples)
     const at = below(draw, sample.length)
@@ -159,7 +162,7 @@ const values: readonly unknown[] = [
 
 /** JSON in place of one of the samples: values changed, taken away, moved; sometimes no JSON at all. */
 export function jsonLike(samples: readonly string[]): fc.Arbitrary<string> {
-  const structure = fc.integer().map((seed) => {
+  const structure = seeds.map((seed) => {
     const draw = drawer(seed)
     let value = JSON.parse(pick(draw, samples)) as unknown
     for (let left = 1 + below(draw, 4); left > 0; left -= 1) value = changed(draw, value)
@@ -182,7 +185,7 @@ function changed(draw: Draw, value: unknown): unknown {
 
 /** Bytes in place of one of the samples. */
 export function bytesLike(samples: readonly Buffer[]): fc.Arbitrary<Buffer> {
-  const change = fc.integer().map((seed) => {
+  const change = seeds.map((seed) => {
     const draw = drawer(seed)
     const bytes = Buffer.from(pick(draw, samples))
     for (let left = below(draw, 5); left > 0 && bytes.length > 0; left -= 1) {

@@ -109,6 +109,7 @@ function conclude({ stage, result }: Run): void {
   }
   if (stage.broken() === 0) return
   if (result.seed !== undefined) line(`seed ${result.seed}`)
+  if (result.trace.length === 0) return
   line('trace:')
   for (const each of renderTrace(result.trace).trimEnd().split('\n')) line(each)
 }

@@ -53,8 +53,12 @@ const endAgent: Deed = async ({ agents }, on) => {
   return () => agents.start(on)
 }
 
+/** Milliseconds of grace: a gateway would drain for as long as it has flows. */
+const graceMs = 20_000
+
+/** As kubelet ends a pod: SIGTERM, and SIGKILL once the grace is over. */
 const restartAgent: Deed = async ({ agents }, on) => {
-  await agents.stop(on)
+  await agents.stop(on, { timeoutMs: graceMs }).catch(() => agents.kill(on))
   return () => agents.start(on)
 }
 

@@ -120,6 +120,12 @@ export async function openLeakStage(lab: Lab): Promise<LeakStage> {
       await take()
       sent = nothing
       closed = undefined
+      // Agents that start and end between two cases may leak, too.
+      const between = await capture.count()
+      if (between.total > 0) {
+        for (const sample of await capture.samples(8)) line(`leaked: ${sample}`)
+        stage.promise(`before ${item.name}: ${between.total} packets leaked while all got ready again`, false)
+      }
       await capture.reset()
       await item.play(stage)
       await take()

@@ -9,7 +9,8 @@ for await (const line of createInterface({ input: process.stdin })) {
 
 async function answer(request: PlanRequest): Promise<PlanAnswer> {
   try {
-    return { steps: (await planOn(request)).steps }
+    const { steps, notices } = await planOn(request)
+    return { steps: [...steps, ...notices] }
   } catch (error) {
     return { error: error instanceof Error ? error.message : String(error) }
   }

@@ -13,7 +13,7 @@ import { programFlags, programPath, runDirectory } from '../paths.ts'
 import { tunnelFile } from '../topology/provider.ts'
 import type { AgentSpec } from './agents.ts'
 
-/** A line of the process: the steps, or why there is no plan. */
+/** A line of the process: the steps, with what stands in their way or was left out, or why there is no plan. */
 export type PlanAnswer = { steps: string[] } | { error: string }
 
 export interface Planners {
