@@ -36,7 +36,7 @@ export interface Footprint {
 /** The product's programs by what their command lines begin with, `node` and its flags aside. */
 const programs = ['gateway-agent', 'router-agent', 'node-agent', 'keepalived', 'conntrackd', 'wireguard-go']
 /** What agents listen to their kernel with, which an agent that ends badly may leave behind. */
-const listeners = ['ip', 'nft']
+const listeners = new Set(['ip', 'nft'])
 
 const looks = 3
 const lookEveryMs = 200
@@ -112,7 +112,7 @@ function programOf(pid: number): string | undefined {
   // A router asks its conntrackd by another one that ends at once (`-C FILE -s`), and has files tested.
   if ((words[0] === 'conntrackd' && words.length > 3) || words.includes('--config-test')) return undefined
   const [first = ''] = words
-  if (listeners.includes(first) && words.includes('monitor')) return `${first} monitor`
+  if (listeners.has(first) && words.includes('monitor')) return `${first} monitor`
   return programs.find((name) => words.slice(0, 4).some((word) => basename(word, '.mjs') === name))
 }
 
