@@ -49,14 +49,16 @@ async function measure(lab: Lab, rounds: number, seconds: number, say: Say): Pro
     await lab.faults.drain(name)
     await awaitWeight(lab, name, (weight) => weight === 0)
   }
-  startProcess({ name: 'iperf3', namespace: 'internet', argv: ['iperf3', '-s', '-p', String(port)] })
-  await awaitCondition(
-    'iperf3 to listen',
-    async () => /:5201\b/.test(await lab.exec('internet', ['ss', '-ltn'])) || undefined,
-    {
-      timeoutMs: 30_000,
-    },
-  )
+  // One for each address: of UDP, a server of both would answer from the first whichever it was asked at.
+  for (const address of [internetAddress, plainTarget]) {
+    const argv = ['iperf3', '-s', '-B', address, '-p', String(port)]
+    startProcess({ name: `iperf3-${address}`, namespace: 'internet', argv })
+    await awaitCondition(
+      `iperf3 to listen at ${address}`,
+      async () => (await lab.exec('internet', ['ss', '-ltn'])).includes(`${address}:${port}`) || undefined,
+      { timeoutMs: 30_000 },
+    )
+  }
   const idle = await idleRate(seconds)
   say(`idle: ${(100 * idle).toFixed(0)} % of a processor`)
   const run = async (host: string, target: string, load: Load): Promise<Run> => {
