@@ -42,7 +42,7 @@ function lost(result: WayResult, key: (typeof events)[number][0], title: string)
       figure: `${title}: lost with ${titleOf(result.way)}`,
       value: cost.lost,
       unit: 'count',
-      method: `of ${cost.flows} TCP flows, ${cost.held} of them through that gateway: reset, or without an answer${ours ? '' : '; next hops are changed by hand, at once'}`,
+      method: `of ${cost.flows} TCP flows, ${cost.held} of them through that gateway: reset, or without an answer; ${cost.innocent} of the lost were not${ours ? '' : '; next hops are changed by hand, at once'}`,
       ...(ours ? { most: key === 'dies' ? cost.held : 0 } : {}),
     },
   ]
