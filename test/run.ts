@@ -140,8 +140,9 @@ const RUNGS: readonly Rung[] = [
     part: 'lab',
     directory: 'test/e2e',
     title: 'the whole system in the lab',
-    onRequest: ['failover.test.ts', 'leaks.test.ts'],
-    notEmulated: ['chaos.test.ts', 'command.test.ts', 'images.test.ts', 'single.test.ts', 'story.test.ts'],
+    // Chaos until docs/chaos.md's known fault is mended.
+    onRequest: ['chaos.test.ts', 'failover.test.ts', 'leaks.test.ts'],
+    notEmulated: ['command.test.ts', 'images.test.ts', 'single.test.ts', 'story.test.ts'],
   },
 ]
 

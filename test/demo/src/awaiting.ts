@@ -63,9 +63,28 @@ export async function addressOf(lab: Lab, gateway: string): Promise<string> {
 /** Gateways that get flows from the active router's IPVS, by address, with their weights; undefined without one active router. */
 async function weights(lab: Lab): Promise<ReadonlyMap<string, number> | undefined> {
   const router = await lab.activeRouter()
-  if (router === undefined) return undefined
+  return router === undefined ? undefined : weightsOn(lab, router)
+}
+
+async function weightsOn(lab: Lab, router: string): Promise<ReadonlyMap<string, number>> {
   const services = parseIpvs(await lab.exec(router, ['cat', '/proc/net/ip_vs']))
   return new Map(services.flatMap(({ realServers }) => realServers.map(({ address, weight }) => [address, weight])))
+}
+
+/** Waits until a router's IPVS has every gateway with the usual weight of 100, and gives new flows to nobody else. */
+export async function awaitAllInService(lab: Lab, router: string): Promise<void> {
+  const addresses = await Promise.all(gatewaysOf(lab).map((name) => addressOf(lab, name)))
+  const wanted = addresses.map((address) => `${address} 100`).toSorted()
+  await awaitCondition(
+    `${router} to have in service ${wanted.join(', ')}`,
+    async () => {
+      const served = [...(await weightsOn(lab, router))].filter(([, weight]) => weight > 0)
+      const seen = served.map(([address, weight]) => `${address} ${weight}`).toSorted()
+      if (seen.join() === wanted.join()) return true
+      throw new Error(seen.join(', '))
+    },
+    { timeoutMs: 30_000, intervalMs: 500 },
+  )
 }
 
 /** Waits until the active router's IPVS gives a gateway a weight that is wanted; a gateway that is not listed has none. */
