@@ -140,7 +140,7 @@ const RUNGS: readonly Rung[] = [
     part: 'lab',
     directory: 'test/e2e',
     title: 'the whole system in the lab',
-    // Chaos until docs/chaos.md's known fault is mended.
+    // Chaos until what docs/chaos.md says that it found was played again.
     onRequest: ['chaos.test.ts', 'failover.test.ts', 'leaks.test.ts'],
     notEmulated: ['command.test.ts', 'images.test.ts', 'single.test.ts', 'story.test.ts'],
   },

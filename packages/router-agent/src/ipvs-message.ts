@@ -42,7 +42,20 @@ export function isTellable({ protocol, state, client }: IpvsConnection): boolean
 }
 
 /** A flow with the mark of the virtual service by which the receiver finds its gateway. */
-export type MarkedFlow = IpvsConnection & { fwmark: number }
+export interface MarkedFlow extends IpvsConnection {
+  fwmark: number
+  /** Whether an entry of the receiver that has another gateway is to end. */
+  replaces?: boolean
+}
+
+/**
+ * The entries that a flow is told by. For one that is not established, as UDP's never are, the receiver takes a message with
+ * another gateway for the end of an older flow and keeps what it has. After both routers were active a UDP flow would go on
+ * changing its gateway with the router; so it is told twice, first as if it were established, then as it is counted.
+ */
+export function entriesOf(flow: MarkedFlow): MarkedFlow[] {
+  return flow.protocol === 'UDP' ? [{ ...flow, replaces: true }, flow] : [flow]
+}
 
 /** One message of flows that are tellable; `syncId` is the id of the sync daemons, 0 to 255. */
 export function encodeFlows(flows: readonly MarkedFlow[], syncId: number): Buffer {
@@ -58,7 +71,8 @@ export function encodeFlows(flows: readonly MarkedFlow[], syncId: number): Buffe
 function writeFlow(message: Buffer, at: number, flow: MarkedFlow): void {
   const protocol = protocols[flow.protocol] ?? 0
   // As the kernel counts: a UDP flow is inactive all its life.
-  const kind = flow.protocol === 'IP' ? template : flow.state === 'ESTABLISHED' ? 0 : inactive
+  const counts = flow.state === 'ESTABLISHED' || flow.replaces === true
+  const kind = flow.protocol === 'IP' ? template : counts ? 0 : inactive
   message.writeUInt8(protocol, at + 1)
   message.writeUInt16BE(entrySize, at + 2)
   message.writeUInt32BE(directRoute | kind, at + 4)

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { readIpvsConnections, type IpvsConnection } from '@vpn-gateway/kernel'
 import type { Component, Log } from '@vpn-gateway/runtime'
 import { markOfClient } from './flow-services.ts'
-import { encodeFlows, flowsPerMessage, isTellable, type MarkedFlow } from './ipvs-message.ts'
+import { encodeFlows, entriesOf, flowsPerMessage, isTellable, type MarkedFlow } from './ipvs-message.ts'
 import type { Peer } from './peers.ts'
 import { ipvsSync, type Router } from './router.ts'
 
@@ -67,9 +67,11 @@ export function createIpvsResync({
     }
     for await (const flow of read()) {
       if (!isTellable(flow)) continue
-      flows.push({ ...flow, fwmark: markOf(flow.client) })
       count += 1
-      if (flows.length === flowsPerMessage) await flush()
+      for (const entry of entriesOf({ ...flow, fwmark: markOf(flow.client) })) {
+        flows.push(entry)
+        if (flows.length === flowsPerMessage) await flush()
+      }
     }
     if (flows.length > 0) await flush()
     for (const { address, liveGateways } of to) told.set(address, { at: performance.now(), liveGateways })

@@ -2,7 +2,7 @@ import type { IpvsConnection } from '@vpn-gateway/kernel'
 import { createLog } from '@vpn-gateway/runtime'
 import { describe, expect, test } from 'vitest'
 import { markOfClient } from '../src/flow-services.ts'
-import { encodeFlows, flowsPerMessage, isTellable, type MarkedFlow } from '../src/ipvs-message.ts'
+import { encodeFlows, entriesOf, flowsPerMessage, isTellable, type MarkedFlow } from '../src/ipvs-message.ts'
 import { createIpvsResync, isWaiting } from '../src/ipvs-resync.ts'
 import type { Peer, Standing } from '../src/peers.ts'
 import { isUntold } from '../src/status.ts'
@@ -53,6 +53,13 @@ describe('a message of the sync protocol', () => {
     expect([flags({}), flags({ state: 'FIN_WAIT' })]).toEqual([0x0003, 0x0103])
     // As in the kernel's own messages.
     expect(flags({ protocol: 'UDP', state: 'UDP' })).toBe(0x0103)
+  })
+
+  test('a UDP flow is told twice, first as one that replaces what the receiver has', () => {
+    const udp = { ...flow, protocol: 'UDP', state: 'UDP' }
+    const flags = entriesOf(udp).map((entry) => encodeFlows([entry], 51).readUInt32BE(12))
+    expect(flags).toEqual([0x0003, 0x0103])
+    expect(entriesOf(flow)).toEqual([flow])
   })
 
   test('is as long as the receiver takes, and no longer', () => {
