@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { routerProcesses, type Flush, type Lab, type RouterProcess } from '@vpn-gateway/lab'
 import { addressOf, gatewaysOf } from '../awaiting.ts'
 import { withWeight } from '../system-text.ts'
-import type { FaultName } from './catalog.ts'
+import { gateways, type FaultName } from './catalog.ts'
 
 /** Undoes a fault; where an agent is to repair it, there is nothing to do. */
 type Undo = () => Promise<void> | void
@@ -56,9 +56,10 @@ const endAgent: Deed = async ({ agents }, on) => {
 /** Milliseconds of grace: a gateway would drain for as long as it has flows. */
 const graceMs = 20_000
 
-/** As kubelet ends a pod: SIGTERM, and SIGKILL once the grace is over. */
 const restartAgent: Deed = async ({ agents }, on) => {
-  await agents.stop(on, { timeoutMs: graceMs }).catch(() => agents.kill(on))
+  // As kubelet ends a pod: SIGTERM, and SIGKILL once the grace is over. Any other agent has to end by itself.
+  if (gateways.includes(on)) await agents.stop(on, { timeoutMs: graceMs }).catch(() => agents.kill(on))
+  else await agents.stop(on)
   return () => agents.start(on)
 }
 
