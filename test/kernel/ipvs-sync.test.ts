@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createRunner, parseIpvs } from '@vpn-gateway/kernel'
 import { encodeFlows, entriesOf, type MarkedFlow } from '@vpn-gateway/router-agent/ipvs-message'
+import { sendingMessages } from '../bench/src/tell-flows.ts'
 import { awaitCondition } from '../lab/src/wait.ts'
 
 const router = 'sync-router'
@@ -40,12 +41,8 @@ afterAll(async () => {
 })
 
 async function tell(flows: readonly MarkedFlow[]): Promise<void> {
-  const program = `const s = require('node:dgram').createSocket('udp4')
-    const message = Buffer.from(require('node:fs').readFileSync(0, 'utf8'), 'base64')
-    s.bind(0, '192.168.51.2', () => { s.setMulticastInterface('192.168.51.2')
-      s.send(message, 8848, '224.0.0.81', () => s.close()) })`
-  const argv = ['ip', 'netns', 'exec', teller, process.execPath, '-e', program] as const
-  await runner.run({ argv: [...argv], stdin: encodeFlows(flows, syncId).toString('base64') })
+  const { argv, stdin } = sendingMessages('192.168.51.2', [encodeFlows(flows, syncId).toString('base64')])
+  await runner.run({ argv: ['ip', 'netns', 'exec', teller, ...argv], stdin })
 }
 
 /** Gateways of the entries of a client's port. */

@@ -1,12 +1,11 @@
 /** What the images cost: their size over the base, how long an agent takes to answer, and its memory once scraped for long. */
 import { readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { containerPid, inContainer, type Lab } from '@vpn-gateway/lab'
 import { ensureImages } from '@vpn-gateway/lab/machine/images.ts'
 import { ownStart } from './agent-process.ts'
 import type { Benchmark, Figure, Say } from './benchmark.ts'
 import { firstAnswer, type FirstAnswer } from './first-answer.ts'
+import { readImage } from './image.ts'
 import { childOf, parseGauge, parseMegabytes } from './proc.ts'
 import { median } from './statistics.ts'
 import { withLab } from './with-lab.ts'
@@ -42,9 +41,7 @@ async function measure(lab: Lab, images: string, say: Say): Promise<Figure[]> {
 }
 
 async function size(images: string, kind: string): Promise<Figure> {
-  const { overBase } = JSON.parse(await readFile(join(images, kind, 'image.json'), 'utf8')) as {
-    overBase: { bytes: number; largest: { path: string; bytes: number }[] }
-  }
+  const { overBase } = await readImage(images, kind)
   const largest = overBase.largest.map(({ path, bytes }) => `${path.split('/').at(-1)} ${(bytes / 1e6).toFixed(1)}`)
   return {
     figure: `${kind}: size over the base`,
@@ -91,9 +88,7 @@ const ownStatus = `process.stdout.write(require('node:fs').readFileSync('/proc/s
 
 /** The flags that an image has Node run its agent with. */
 async function flagsOf(images: string, kind: string): Promise<string[]> {
-  const { config } = JSON.parse(await readFile(join(images, kind, 'image.json'), 'utf8')) as {
-    config: { Entrypoint: string[] }
-  }
+  const { config } = await readImage(images, kind)
   return config.Entrypoint.filter((word) => /^--./.test(word))
 }
 

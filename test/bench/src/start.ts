@@ -1,7 +1,7 @@
 /** How long agents take until they are known to live: the programs of the images, on a kernel and in namespaces of their own. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, mkdir, mkdtemp, readFile, rmdir } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rmdir } from 'node:fs/promises'
 import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +12,7 @@ import { defaultSystemFile } from '@vpn-gateway/lab'
 import { ensureImages, imagesDirectory } from '@vpn-gateway/lab/machine/images.ts'
 import { ownStart } from './agent-process.ts'
 import type { Benchmark, Figure, Say } from './benchmark.ts'
+import { readImage } from './image.ts'
 import { median, worst } from './statistics.ts'
 
 const port = 9801
@@ -70,9 +71,7 @@ interface Agent {
 
 async function measure(agent: Agent, rounds: number, say: Say): Promise<Figure[]> {
   const { images, kind, root, options } = agent
-  const { config } = JSON.parse(await readFile(join(images, kind, 'image.json'), 'utf8')) as {
-    config: { Entrypoint: string[]; Env: string[] }
-  }
+  const { config } = await readImage(images, kind)
   const env = Object.fromEntries(config.Env.map((each) => each.split(/=(.*)/s).slice(0, 2)))
   // Without the init, whose own start is not to be seen: it would have to be told to end its child.
   const entrypoint = config.Entrypoint.slice(config.Entrypoint.indexOf('node'))

@@ -34,6 +34,14 @@ export function tellingFlows({ from, syncId, gateways, first, end }: ToldFlows):
     }))
     messages.push(encodeFlows(flows, syncId).toString('base64'))
   }
+  return sendingMessages(from, messages)
+}
+
+/** Command that sends messages of IPVS' sync, in base64, from an address of its namespace, with its standard input. */
+export function sendingMessages(
+  from: string,
+  messages: readonly string[],
+): { argv: [string, ...string[]]; stdin: string } {
   // In bursts that the receiver's socket holds.
   const program = `const s = require('node:dgram').createSocket('udp4')
     const lines = require('node:fs').readFileSync(0, 'utf8').split('\\n')
