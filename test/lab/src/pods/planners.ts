@@ -56,13 +56,12 @@ export function createPlanners({ systemFile }: Pick<LabState, 'systemFile'>): Pl
       const ended = new AbortController()
       const stop = (): void => ended.abort(new Error(`${name}: what plans there ended`))
       child.once('exit', stop)
+      let answer: PlanAnswer
       try {
         const signal = AbortSignal.any([ended.signal, AbortSignal.timeout(timeoutMs)])
         const line = once(lines, 'line', { signal })
         child.stdin.write(`${JSON.stringify(requestFor(kind, name, systemFile))}\n`)
-        const answer = JSON.parse(((await line) as [string])[0]) as PlanAnswer
-        if ('error' in answer) throw new Error(answer.error)
-        return answer.steps
+        answer = JSON.parse(((await line) as [string])[0]) as PlanAnswer
       } catch (error) {
         // An answer that is late would be taken for that of the next question.
         child.kill('SIGKILL')
@@ -70,6 +69,8 @@ export function createPlanners({ systemFile }: Pick<LabState, 'systemFile'>): Pl
       } finally {
         child.off('exit', stop)
       }
+      if ('error' in answer) throw new Error(answer.error)
+      return answer.steps
     },
     stop() {
       for (const { child } of planners.values()) child.kill('SIGKILL')

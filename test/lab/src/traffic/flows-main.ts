@@ -68,19 +68,17 @@ async function openMissing(): Promise<{ opened: number; failed: string[] }> {
 function sendForever(): void {
   const started = performance.now()
   let sent = 0
-  setInterval(
-    () => {
-      const due = Math.floor(((performance.now() - started) * options.count) / options.intervalMs)
-      // After a long pause of this process itself there is nothing to catch up with.
-      sent = Math.max(sent, due - options.count)
-      for (; sent < due; sent += 1) {
-        const flow = flows[sent % options.count]
-        if (isOpen(flow)) flow.send()
-      }
-      // A flow that sends more often than that has to be looked at as often.
-    },
-    Math.min(TICK_MS, options.intervalMs),
-  )
+  // A flow that sends more often than that has to be looked at as often.
+  const tickMs = Math.min(TICK_MS, options.intervalMs)
+  setInterval(() => {
+    const due = Math.floor(((performance.now() - started) * options.count) / options.intervalMs)
+    // After a long pause of this process itself there is nothing to catch up with.
+    sent = Math.max(sent, due - options.count)
+    for (; sent < due; sent += 1) {
+      const flow = flows[sent % options.count]
+      if (isOpen(flow)) flow.send()
+    }
+  }, tickMs)
 }
 
 /** Opens flows that end with their first answer, one after the other at an even pace, also while some get none. */
