@@ -1,6 +1,7 @@
 /**
  * Sends a standby all flows that IPVS has: when it has just become one, when it sees more gateways than before, for with a
- * gateway that it could not reach it forgot the flows too, and when it lacks flows nevertheless.
+ * gateway that it could not reach it forgot the flows too, some time after it has lost one, whose UDP flows go on through
+ * others, and when it lacks flows nevertheless.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -25,11 +26,15 @@ const pause = 10
 const tolerance = 2000
 /** Milliseconds after which a standby that lacks flows is told again. */
 const again = 5000
+/** Milliseconds from the loss of a gateway until flows that send anything have gone on through another one. */
+const moving = 5000
 
 interface Told {
   /** By performance.now(). */
   at: number
   liveGateways: number
+  /** When it was heard to have lost a gateway since, by performance.now(). */
+  lostAt?: number
 }
 
 /** Makes the component; it sends nothing before `look` finds a reason. */
@@ -99,7 +104,10 @@ export function createIpvsResync({
         const before = told.get(peer.address)
         if (isWaiting(peer, before, isLacking(peer.address))) waiting.push(peer)
         // With a gateway that it loses it forgets what it was told; it is told again when that one is back.
-        else if (before !== undefined) before.liveGateways = Math.min(before.liveGateways, peer.liveGateways)
+        else if (before !== undefined && peer.liveGateways < before.liveGateways) {
+          before.liveGateways = peer.liveGateways
+          before.lostAt = peer.heardAt
+        }
       }
       if (waiting.length === 0) return
       sending = send(waiting)
@@ -111,12 +119,13 @@ export function createIpvsResync({
 }
 
 /**
- * Whether a router is a standby that sees gateways and was not told since it came to see them, or lacks flows for so long that
- * telling them cannot have arrived. Pure.
+ * Whether a router is a standby that sees gateways and was not told since it came to see them, or lost one and the flows have
+ * moved, or lacks flows for so long that telling them cannot have arrived. Pure.
  */
 export function isWaiting(peer: Peer, told: Told | undefined, lacking: boolean): boolean {
   if (peer.vrrp !== 'BACKUP' || peer.liveGateways === 0) return false
   if (told === undefined || peer.liveGateways > told.liveGateways) return true
+  if (told.lostAt !== undefined && peer.heardAt - told.lostAt > moving) return true
   if (lacking && peer.heardAt - told.at > again) return true
   const standbySince = peer.heardAt - (peer.stateSeconds ?? 0) * 1000
   return standbySince > told.at + tolerance

@@ -128,6 +128,8 @@ test.each<[string, boolean, Partial<Peer>, Parameters<typeof isWaiting>[1]]>([
   ['one that was told since it stands by', false, {}, { at: 95_000, liveGateways: 3 }],
   ['one that was active in between', true, { stateSeconds: 1 }, { at: 95_000, liveGateways: 3 }],
   ['one that sees more gateways than then', true, {}, { at: 95_000, liveGateways: 2 }],
+  ['one that lost a gateway a moment ago', false, {}, { at: 90_000, liveGateways: 3, lostAt: 96_000 }],
+  ['one that lost a gateway whose flows have moved since', true, {}, { at: 90_000, liveGateways: 3, lostAt: 94_000 }],
   ['one that sees no gateway, which would forget them again', false, { liveGateways: 0 }, undefined],
   ['an active router', false, { vrrp: 'MASTER' }, undefined],
 ])('%s has to be told: %s', (_what, waiting, peer, told) => {
@@ -139,24 +141,39 @@ test('a standby that lacks flows is told again, when what it was told must have 
   expect(isWaiting(standby, { at: 94_000, liveGateways: 3 }, true)).toBe(true)
 })
 
-test('a standby that loses a gateway and finds it again is told once more', async () => {
-  const told: number[] = []
+/** How often the standby was told after each look, at which it had been heard that many seconds after the first one. */
+async function toldAfter(looks: readonly { liveGateways: number; seconds: number }[]): Promise<number[]> {
+  let told = 0
   const resync = createIpvsResync({
     router: exampleRouter({ syncAddress: '127.0.0.1' }),
     log: createLog({ agent: 'router-agent', name: 'router-0' }, 'silent'),
     isLacking: () => false,
     // Nothing is sent, but it is told that it was.
     async *read() {
-      told.push(told.length)
+      told += 1
       yield* []
     },
   })
-  for (const liveGateways of [3, 3, 2, 2, 3, 3]) {
-    resync.look(true, [{ ...standby, liveGateways, heardAt: performance.now() }])
+  const counts: number[] = []
+  const began = performance.now()
+  for (const { liveGateways, seconds } of looks) {
+    const peer = { ...standby, stateSeconds: 60 + seconds, liveGateways, heardAt: began + seconds * 1000 }
+    resync.look(true, [peer])
     await new Promise(setImmediate)
+    counts.push(told)
   }
   await resync.stop(AbortSignal.abort())
-  expect(told).toHaveLength(2)
+  return counts
+}
+
+test('a standby that loses a gateway and finds it again is told once more', async () => {
+  const looks = [3, 3, 2, 2, 3, 3].map((liveGateways, seconds) => ({ liveGateways, seconds }))
+  expect(await toldAfter(looks)).toEqual([1, 1, 1, 1, 2, 2])
+})
+
+test('a standby that lost a gateway is told once the flows have moved, and not again', async () => {
+  const looks = [0, 1, 4, 7, 20].map((seconds) => ({ liveGateways: seconds === 0 ? 3 : 2, seconds }))
+  expect(await toldAfter(looks)).toEqual([1, 1, 1, 2, 2])
 })
 
 const active: Peer = { ...standby, vrrp: 'MASTER', holdsVip: true }
