@@ -71,9 +71,8 @@ describe('provider', () => {
 })
 
 describe('podLeakFilter', () => {
-  it('lets no pod ask a name server outside the cluster', () => {
+  it('lets no pod ask a name server', () => {
     const filter = podLeakFilter(topologyOf('full'), [1])
-    expect(filter).toContain('dst net 10.0.0.0/8')
     expect(filter).not.toContain('port 53')
     expect(filter).toContain('dst host 198.51.100.21 or dst host 198.51.100.31 or dst host 198.51.100.22')
   })
@@ -81,10 +80,19 @@ describe('podLeakFilter', () => {
   it('lets nothing pass that has another source than the pod, and WireGuard from gateways only', () => {
     const filter = podLeakFilter(topologyOf('single'), [])
     const [gateway, client] = ['(ifindex 101 and src host 10.42.0.10)', '(ifindex 102 and src host 10.42.0.11)']
+    const cluster = ['10.42.0.10', '10.42.0.11', '10.42.0.12', '10.42.0.1', '10.96.0.100']
     expect(filter).toContain(
-      `(${gateway} or ${client} or (ifindex 103 and src host 10.42.0.12)) and dst net 10.0.0.0/8`,
+      `(${gateway} or ${client} or (ifindex 103 and src host 10.42.0.12)) and (${cluster.map((address) => `dst host ${address}`).join(' or ')}))`,
     )
     expect(filter).toContain(`((${gateway}) and ((udp and dst port 51820)`)
+  })
+
+  it('lets a pod speak to nobody of the intranet but the cluster’s own hosts', () => {
+    const filter = podLeakFilter(topologyOf('full'), [])
+    expect(filter).not.toContain('dst net 10.')
+    expect(filter.match(/dst host 10\.[0-9.]+/g)).toEqual(
+      [10, 11, 12, 13, 14, 15, 16, 1].map((host) => `dst host 10.42.0.${host}`).concat('dst host 10.96.0.100'),
+    )
   })
 })
 

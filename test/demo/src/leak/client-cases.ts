@@ -7,11 +7,11 @@ import { honest, rogue, type Case, type LeakStage } from './stage.ts'
 
 /** Where nobody of the Internet is. */
 const privateDestinations = ['172.16.9.9', '192.168.77.7', '169.254.169.254', '100.64.1.1', '198.18.0.1']
-const intranetDestinations = ['10.42.0.1', '10.96.0.100']
+/** Of the intranet: the cluster's gateway and service, and an address beyond, which no pod has to do with. */
+const intranetDestinations = ['10.42.0.1', '10.96.0.100', '10.77.7.7']
 
 /**
- * Sources that are not the client's: of others on its network, of the Internet, of the intranet and a pod there, private
- * ones. None that it sends to: what is an address of its own stays within.
+ * Sources that are not the client's: of others on its network, of the Internet, of the intranet and of a pod, private ones. None that it sends to: what is an address of its own stays within.
  */
 const foreignSources = ({ lab: { state, topology } }: LeakStage): string[] => [
   ...[honest, 'gateway-2'].map((name) => state.attached[name]?.['net1']?.address.split('/')[0] ?? ''),
@@ -24,7 +24,7 @@ const foreignSources = ({ lab: { state, topology } }: LeakStage): string[] => [
   '172.16.0.9',
 ]
 /** Of these, the ones that answers would follow by the pod network. */
-const answeredSources = ['203.0.113.77', '10.42.0.77']
+const answeredSources = ['203.0.113.77', '10.77.0.77']
 
 /** Runs iproute2 commands as root of a client. */
 const ipIn = ({ lab }: LeakStage, client: string, lines: readonly string[]) =>
@@ -113,7 +113,7 @@ export const clientCases: readonly Case[] = [
   {
     name: 'private-destinations',
     title: 'Clients send to private destinations',
-    text: 'To private networks, a cloud’s metadata service and, by gateways and routers, to the cluster itself.',
+    text: 'To private networks, a cloud’s metadata service and, by gateways and routers, to the cluster itself and to others of its intranet.',
     async play(stage) {
       const { lab } = stage
       const ways = stage.detours.filter(

@@ -1,5 +1,12 @@
 /** What counts as a leak, as BPF filters (pcap-filter(7)) that the kernel applies before anything is copied. */
-import { controlAddress, endpointPort, internetAddress, probeAddresses } from '../topology/addresses.ts'
+import {
+  clusterGateway,
+  controlAddress,
+  endpointPort,
+  internetAddress,
+  probeAddresses,
+  serviceAddress,
+} from '../topology/addresses.ts'
 import type { Topology } from '../topology/topology.ts'
 
 // Neighbour discovery, router solicitation and multicast listener reports never leave the link. `icmp6` alone does not
@@ -10,20 +17,22 @@ const any = (terms: readonly string[]): string => `(${terms.join(' or ')})`
 
 /**
  * Matches what a pod may not send on `eth0`: all but ARP, its neighbour discovery and, from the pod's own address, cluster
- * traffic (with it the cluster's DNS) and, by gateways, WireGuard to a provider. What has another source was forwarded. No
- * pod of the lab asks a name server outside: endpoints are addresses. `inbound` because it is taken at the other end of the
- * cable; the indexes are those of links that are no pod's.
+ * traffic and, by gateways, WireGuard to a provider. What has another source was forwarded. Cluster traffic is what goes to
+ * somebody that there is: to another address of the intranet it would be a client's, behind the pod's address. No pod of the
+ * lab asks a name server: endpoints are addresses. `inbound` because it is taken at the other end of the cable; the indexes
+ * are those of links that are no pod's.
  */
 export function podLeakFilter(topology: Topology, notPods: readonly number[]): string {
   const endpoints = any(
     topology.providers.flatMap(({ endpoint, otherEndpoint }) => [`dst host ${endpoint}`, `dst host ${otherEndpoint}`]),
   )
+  const cluster = [...topology.pods.map(({ clusterAddress }) => clusterAddress), clusterGateway, serviceAddress]
   const own = ({ clusterPort, clusterAddress }: Topology['pods'][number]) =>
     `(ifindex ${clusterPort} and src host ${clusterAddress})`
   const allowed = [
     'arp',
     linkLocalIpv6,
-    `(${any(topology.pods.map(own))} and dst net 10.0.0.0/8)`,
+    `(${any(topology.pods.map(own))} and ${any(cluster.map((address) => `dst host ${address}`))})`,
     `(${any(topology.pods.filter(({ kind }) => kind === 'gateway').map(own))} and ${any([
       `(udp and dst port ${endpointPort})`,
       // A pod that has no WireGuard yet refuses what the provider still sends to the one before; it quotes that packet only.
