@@ -1,5 +1,4 @@
 /** A running lab: what the demo, the end-to-end tests and `npm run lab` do with it. */
-import { readFile, rename, writeFile } from 'node:fs/promises'
 import { startCapture } from './capture/capture.ts'
 import type { Capture } from './capture/capture.ts'
 import { createContext, readState } from './context.ts'
@@ -12,6 +11,7 @@ import { createAgents } from './pods/agent-control.ts'
 import type { Agents } from './pods/agent-control.ts'
 import type { HttpRequest, HttpResponse } from './pods/http.ts'
 import { vipHolders } from './pods/vip.ts'
+import { replaceFile } from './replace-file.ts'
 import { runIn } from './topology/namespace.ts'
 import type { Topology } from './topology/topology.ts'
 import { startFlows } from './traffic/flows.ts'
@@ -66,9 +66,7 @@ export function createLab(context: LabContext): Lab {
     },
     vipHolders: () => vipHolders(context),
     async changeSystem(change) {
-      const next = `${state.systemFile}.next`
-      await writeFile(next, change(await readFile(state.systemFile, 'utf8')))
-      await rename(next, state.systemFile)
+      await replaceFile(state.systemFile, change)
     },
     startFlows,
     startSender: (client) => startSender(runner, client),

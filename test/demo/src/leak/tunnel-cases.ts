@@ -3,6 +3,7 @@ import { awaitCondition } from '@vpn-gateway/lab'
 import { addressOf, awaitWeight, gatewaysOf } from '../awaiting.ts'
 import { withForward, withWeight } from '../system-text.ts'
 import type { Case, LeakStage } from './stage.ts'
+import { startAgents } from './starting.ts'
 
 /** The gateway that things happen to. */
 const victim = 'gateway-0'
@@ -37,6 +38,40 @@ async function down({ lab }: LeakStage): Promise<void> {
 async function healed(stage: LeakStage, since: number): Promise<void> {
   await stage.lab.agents.awaitReady(victim)
   stage.closedFor(performance.now() - since)
+}
+
+/** What /v1/tunnel tells, as far as cases look at it. */
+interface TunnelAnswer {
+  mtu: number
+  fileProblems: string[]
+  peers: { endpoint?: string }[]
+}
+
+/** Waits until what the victim tells of its tunnel is as wanted. */
+async function tunnelIs({ lab }: LeakStage, wanted: (tunnel: TunnelAnswer) => boolean): Promise<void> {
+  await awaitCondition(
+    `${victim} to have another tunnel`,
+    async () => {
+      const { body } = await lab.request(victim, { port: 9801, path: '/v1/tunnel' })
+      if (wanted(JSON.parse(body) as TunnelAnswer)) return true
+      throw new Error(body)
+    },
+    { timeoutMs: 60_000, intervalMs: 500 },
+  )
+}
+
+/** Bytes; another MTU than tunnels have. */
+const otherMtu = 1380
+
+/** A tunnel file with another endpoint and MTU, allowed IPs in halves and, in vain, of IPv6, and the keys of its peer turned round. */
+function rewritten(text: string, endpoint: string): string {
+  const [head = '', peer = ''] = text.split('\n[Peer]\n')
+  const keys = peer
+    .trim()
+    .replace(/(Endpoint = ).*(?=:)/, `$1${endpoint}`)
+    .replace('0.0.0.0/0', '0.0.0.0/1, 128.0.0.0/1, ::/0')
+    .split('\n')
+  return [head.trimEnd(), `MTU = ${otherMtu}`, '', '[Peer]', ...keys.toReversed(), ''].join('\n')
 }
 
 export const tunnelCases: readonly Case[] = [
@@ -124,6 +159,51 @@ export const tunnelCases: readonly Case[] = [
       for (const name of gatewaysOf(lab)) lab.agents.start(name)
       await stage.sending('the agents start')
       await Promise.all(gatewaysOf(lab).map((name) => lab.agents.awaitReady(name)))
+    },
+  },
+  {
+    name: 'gateway-agents-told-to-end',
+    title: 'Agents of gateways are told to end, one, then all at once',
+    text: 'SIGTERM: they drain, and a second one ends that; the next ones start where they were.',
+    async play(stage) {
+      const { agents } = stage.lab
+      for (const names of [[victim], gatewaysOf(stage.lab)]) {
+        const who = names.join(', ')
+        for (const name of names) agents.signal(name, 'SIGTERM')
+        await stage.sending(`${who}: draining`)
+        await Promise.all(names.map((name) => agents.stop(name)))
+        await stage.sending(`${who}: ended`)
+        await startAgents(stage, names)
+      }
+    },
+  },
+  {
+    name: 'tunnel-file-changes',
+    title: 'A gateway’s tunnel file changes',
+    text: 'Another endpoint, MTU, allowed IPs and order of keys, under an agent that runs; then it is broken, also for a new pod; then it is as before.',
+    async play(stage) {
+      const { lab } = stage
+      const { faults, agents } = lab
+      const { otherEndpoint = '' } = lab.topology.providers.find(({ gateway }) => gateway === victim) ?? {}
+      const before = await faults.changeTunnelFile(victim, (text) => rewritten(text, otherEndpoint))
+      await tunnelIs(
+        stage,
+        ({ mtu, peers }) => mtu === otherMtu && peers[0]?.endpoint?.startsWith(otherEndpoint) === true,
+      )
+      await stage.sending('the tunnel is as the changed file says')
+      await faults.changeTunnelFile(victim, (text) => text.replace('AllowedIPs', 'AllowedIP'))
+      await tunnelIs(stage, ({ fileProblems }) => fileProblems.length > 0)
+      await stage.sending('the file is broken, the tunnel as it was')
+      await faults.killGateway(victim)
+      await faults.attachGateway(victim)
+      await stage.renew()
+      agents.start(victim)
+      await awaitCondition(`${victim} to refuse the file`, () => agents.pid(victim) === undefined || undefined, {
+        timeoutMs: 60_000,
+      })
+      await stage.sending('a new pod’s agent has refused the file')
+      await faults.changeTunnelFile(victim, () => before)
+      await startAgents(stage, [victim])
     },
   },
   {
