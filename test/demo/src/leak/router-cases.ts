@@ -1,31 +1,42 @@
 /** One router after the other, in several ways. */
-import { awaitCondition } from '@vpn-gateway/lab'
-import { pairOf } from '../awaiting.ts'
+import { routerProcesses } from '@vpn-gateway/lab'
+import { awaitTakeover, pairOf } from '../awaiting.ts'
+import type { FaultName } from '../chaos/catalog.ts'
+import { deeds } from '../chaos/deeds.ts'
 import type { Case, LeakStage } from './stage.ts'
 
-/** Waits for a router other than this one to hold the VIP. */
-async function takenOver({ lab }: LeakStage, from: string): Promise<void> {
-  await awaitCondition(
-    `a router other than ${from} to hold the VIP`,
-    async () => (await lab.vipHolders()).find((name) => name !== from),
-    { timeoutMs: 30_000, intervalMs: 50 },
-  )
-}
+type Words = Pick<Case, 'name' | 'title' | 'text'>
 
-/** A failover of one kind: what is done to the active router, and how it is undone. */
-const failover = (
-  words: Pick<Case, 'name' | 'title' | 'text'>,
-  act: (stage: LeakStage, active: string) => Promise<void>,
-  undo: (stage: LeakStage, active: string) => Promise<void>,
-): Case => ({
+const nodeOf = ({ lab }: LeakStage, pod: string): string =>
+  lab.topology.pods.find(({ name }) => name === pod)?.node ?? ''
+
+/** A failover of one kind: what is done to the active router, or to its node, until it is undone. */
+const failover = (words: Words, fault: FaultName, on: 'router' | 'node' = 'router'): Case => ({
   ...words,
   async play(stage) {
-    const { active } = await pairOf(stage.lab)
-    await act(stage, active)
-    await takenOver(stage, active)
+    const { lab } = stage
+    const { active } = await pairOf(lab)
+    const undo = await deeds[fault](lab, on === 'node' ? nodeOf(stage, active) : active, '')
+    await awaitTakeover(lab, active)
     await stage.sending('the other router has taken over')
-    await undo(stage, active)
+    await undo()
     await stage.sending('the router is back')
+  },
+})
+
+/** Something is done to each process of the active router in turn, whichever router that is by then. */
+const eachProcess = (words: Words, fault: FaultName): Case => ({
+  ...words,
+  async play(stage) {
+    const { lab } = stage
+    for (const process of routerProcesses) {
+      const { active } = await pairOf(lab)
+      const undo = await deeds[fault](lab, active, process)
+      await stage.sending(`${fault}: ${process} of ${active}`)
+      await undo()
+      await lab.agents.awaitReady(active)
+    }
+    await stage.sending('all processes run again')
   },
 })
 
@@ -36,8 +47,7 @@ export const routerCases: readonly Case[] = [
       title: 'The active router is cut off, and comes back',
       text: 'Its switch ports drop everything: no goodbye, no lost carrier.',
     },
-    ({ lab }, active) => lab.faults.cutRouter(active),
-    ({ lab }, active) => lab.faults.healRouter(active),
+    'router-cut',
   ),
   failover(
     {
@@ -45,11 +55,7 @@ export const routerCases: readonly Case[] = [
       title: 'All processes of the active router are killed with -9',
       text: 'What they set stays in the pod: routes, rules, IPVS, and the VIP until its lifetime ends.',
     },
-    async ({ lab }, active) => {
-      lab.faults.signalRouter(active, 'SIGKILL')
-      await lab.agents.kill(active)
-    },
-    async ({ lab }, active) => lab.agents.start(active),
+    'router-killed',
   ),
   failover(
     {
@@ -57,8 +63,7 @@ export const routerCases: readonly Case[] = [
       title: 'All processes of the active router are stopped, as by SIGSTOP',
       text: 'It goes on later where it was.',
     },
-    async ({ lab }, active) => lab.faults.signalRouter(active, 'SIGSTOP'),
-    async ({ lab }, active) => lab.faults.signalRouter(active, 'SIGCONT'),
+    'router-stopped',
   ),
   failover(
     {
@@ -66,24 +71,40 @@ export const routerCases: readonly Case[] = [
       title: 'The active router’s agent is told to end',
       text: 'SIGTERM: it hands the VIP over; then a new agent starts in the same pod.',
     },
-    ({ lab }, active) => lab.agents.stop(active),
-    async ({ lab }, active) => lab.agents.start(active),
+    'router-restarted',
   ),
-  failover(
-    {
-      name: 'router-replaced',
-      title: 'The active router’s pod is deleted and made anew',
-      text: 'The new pod is attached and forwards, as its node does; its agent starts later.',
-    },
-    async ({ lab }, active) => {
-      await lab.faults.killRouter(active)
-    },
-    async (stage, active) => {
-      await stage.lab.faults.attachRouter(active)
+  {
+    name: 'router-replaced',
+    title: 'The active router’s pod is deleted and made anew',
+    text: 'The new pod is attached and forwards, as its node does; its agent starts later.',
+    async play(stage) {
+      const { lab } = stage
+      const { active } = await pairOf(lab)
+      const revive = await deeds['router-deleted'](lab, active, '')
+      await awaitTakeover(lab, active)
+      await stage.sending('the other router has taken over')
+      await lab.faults.attachRouter(active)
       await stage.renew()
       await stage.sending('the new router has no agent yet')
-      await stage.lab.faults.reviveRouter(active)
+      await revive()
+      await stage.sending('the router is back')
     },
+  },
+  eachProcess(
+    {
+      name: 'router-daemons-killed',
+      title: 'Each process of the active router is killed with -9, one after the other',
+      text: 'The agent starts its daemons again; somebody else the agent.',
+    },
+    'daemon-killed',
+  ),
+  eachProcess(
+    {
+      name: 'router-daemons-stopped',
+      title: 'Each process of the active router is stopped, as by SIGSTOP, one after the other',
+      text: 'The agent ends a daemon that is stuck; else it goes on where it was.',
+    },
+    'daemon-stopped',
   ),
   failover(
     {
@@ -91,7 +112,23 @@ export const routerCases: readonly Case[] = [
       title: 'The router network alone is cut',
       text: 'Both routers live and do not hear each other: both become active for a while.',
     },
-    ({ lab }, active) => lab.faults.cutInterface(active, 'net2'),
-    ({ lab }, active) => lab.faults.healInterface(active, 'net2'),
+    'router-network-cut',
+  ),
+  failover(
+    {
+      name: 'gateway-network-cut',
+      title: 'The active router’s gateway network alone is cut',
+      text: 'It is heard by the other router and sees no gateway: it steps back.',
+    },
+    'gateway-network-cut',
+  ),
+  failover(
+    {
+      name: 'node-cut',
+      title: 'The nodes are cut apart',
+      text: 'The underlay drops everything between them: each half has its own router, and gateways of its own.',
+    },
+    'node-cut',
+    'node',
   ),
 ]
