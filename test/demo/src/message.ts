@@ -60,8 +60,8 @@ export interface LeakCase {
   sent: Sent
   /** Packets of clients seen outside a tunnel. */
   leaked_packets: number
-  /** Packets that were leaked on purpose afterwards and seen, by place. */
-  control: { pods: number; underlay: number; internet: number }
+  /** Packets that were leaked on purpose afterwards, by a client and its node, and seen, by place. */
+  control: { from: string; pods: number; underlay: number; internet: number }
   /** Milliseconds from the fault, or from when its repair could begin, until all was in place again; where that is measured. */
   closed_ms?: number
 }

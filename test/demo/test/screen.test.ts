@@ -43,7 +43,7 @@ test('the closing table of a chaos run says when, and which flows may be lost', 
 
 test('the closing table of the leak suite has a row for each case', () => {
   const sent = { tcp: 40, udp: 41, icmp: 42, dns: 43, ipv6: 44, large: 0 }
-  const control = { pods: 6, underlay: 1, internet: 5 }
+  const control = { from: 'client-0', pods: 6, underlay: 1, internet: 5 }
   const item = { case: 'tunnel-link-deleted', sent, leaked_packets: 0, control, closed_ms: 1234 }
   const { closed_ms: _, ...open } = { ...item, case: 'no-gateway', leaked_packets: 2 }
   expect(renderTable({ cases: [item, open], ok: false }).split('\n')).toEqual([

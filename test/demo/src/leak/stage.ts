@@ -132,8 +132,10 @@ export async function openLeakStage(lab: Lab): Promise<LeakStage> {
       const leaked = await capture.count()
       if (leaked.total > 0) for (const sample of await capture.samples(8)) line(`leaked: ${sample}`)
       progress('leaking on purpose')
-      const seen = await capture.control(honest)
-      const control = { pods: seen.perPod[honest] ?? 0, underlay: seen.underlay, internet: seen.internet }
+      // In turn; routers and gateways have to refuse, unless they have no agents yet.
+      const from = cases.length % 2 === 0 ? honest : rogue
+      const seen = await capture.control(from)
+      const control = { from, pods: seen.perPod[from] ?? 0, underlay: seen.underlay, internet: seen.internet }
       cases.push({
         case: item.name,
         sent,
@@ -144,7 +146,7 @@ export async function openLeakStage(lab: Lab): Promise<LeakStage> {
       stage.promise(
         `${item.name}: of ${sentKinds.map((kind) => `${sent[kind]} ${kind}`).join(', ')} packets ${leaked.total} leaked; ${
           control.pods + control.underlay + control.internet
-        } leaked on purpose were seen`,
+        } leaked on purpose by ${from} were seen`,
         leaked.total === 0 && sentKinds.every((kind) => sent[kind] > 0),
       )
     },
