@@ -7,6 +7,7 @@ import { createRunner, type Invocation, type Runner } from '@vpn-gateway/kernel'
 import { intent } from '@vpn-gateway/node-agent/intent'
 import { createReconciler } from '@vpn-gateway/reconcile'
 import type { Benchmark, Figure } from './benchmark.ts'
+import { measureProcess } from './node-process.ts'
 import { median } from './statistics.ts'
 
 const counts = [10, 100, 1000]
@@ -16,7 +17,7 @@ const rounds = 3
 
 export const nodeBenchmark: Benchmark = {
   title: 'Node agent: unicast peers on two networks',
-  async run(say) {
+  async run(say, { seconds = 60 }) {
     const host = createRunner()
     await host.run({
       argv: ['ip', '-batch', '-'],
@@ -35,7 +36,16 @@ export const nodeBenchmark: Benchmark = {
       const figures: Figure[] = [
         { figure: 'start of a process', value: start, unit: 'ms', method: 'median of 21 runs of `ip -V` from Node' },
       ]
-      for (const peers of counts) figures.push(...(await measure(join(directory, 'system.yaml'), peers, start, say)))
+      const config = join(directory, 'system.yaml')
+      for (const peers of counts) {
+        figures.push(...(await measure(config, peers, start, say)))
+        await writeFile(config, systemText(addresses(peers)))
+        say(`${peers} peers: the agent as a process`)
+        const clean = () => unlink(host)
+        figures.push(
+          ...(await measureProcess({ config, directory, label: labelOf(peers) }, { rounds, seconds }, clean)),
+        )
+      }
       return figures
     } finally {
       await rm(directory, { recursive: true, force: true })
@@ -71,6 +81,14 @@ routerNetwork: { subnet: 192.168.51.0/24, mtu: 1450, bridge: vpn-router, vxlan: 
 underlay: { mtu: 1500, peers: { addresses: [${list.join(', ')}] } }
 `
 
+const labelOf = (peers: number): string => `${peers.toLocaleString('en')} peers`
+
+/** Removes what an agent has made. */
+async function unlink(runner: Runner): Promise<void> {
+  const links = ['vpn-gateway-x', 'vpn-router-x', 'vpn-gateway', 'vpn-router']
+  await runner.run({ argv: ['ip', '-batch', '-'], stdin: links.map((link) => `link del ${link}\n`).join('') })
+}
+
 async function measure(file: string, peers: number, start: number, say: (line: string) => void): Promise<Figure[]> {
   const times: { nothing: number[]; converged: number[]; join: number[] } = { nothing: [], converged: [], join: [] }
   let fromNothing: Invocation[] = []
@@ -102,11 +120,10 @@ async function measure(file: string, peers: number, start: number, say: (line: s
     times.join.push((await timed(() => reconciler.settled()))[0])
     joined = taken()
     await reconciler.stop(AbortSignal.timeout(10_000))
-    const links = ['vpn-gateway-x', 'vpn-router-x', 'vpn-gateway', 'vpn-router']
-    await runner.run({ argv: ['ip', '-batch', '-'], stdin: links.map((link) => `link del ${link}\n`).join('') })
+    await unlink(runner)
     say(`${peers} peers, round ${round + 1}: ${Math.round(times.nothing.at(-1) ?? 0)} ms from nothing`)
   }
-  const label = `${peers.toLocaleString('en')} peers`
+  const label = labelOf(peers)
   const nothing = median(times.nothing)
   const count = (figure: string, value: number, method: string, most?: number): Figure => ({
     figure: `${label}: ${figure}`,

@@ -1,16 +1,14 @@
 /** How long agents take until they are known to live: the programs of the images, on a kernel and in namespaces of their own. */
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { copyFile, mkdir, mkdtemp, rmdir } from 'node:fs/promises'
-import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { setTimeout as delay } from 'node:timers/promises'
 import { createRunner } from '@vpn-gateway/kernel'
 import { defaultSystemFile } from '@vpn-gateway/lab'
 import { ensureImages, imagesDirectory } from '@vpn-gateway/lab/machine/images.ts'
 import { ownStart } from './agent-process.ts'
+import { startAnswering } from './answering.ts'
 import type { Benchmark, Figure, Say } from './benchmark.ts'
 import { readImage } from './image.ts'
 import { median, worst } from './statistics.ts'
@@ -26,11 +24,6 @@ const agents = {
 } as const satisfies Record<string, readonly string[]>
 /** Milliseconds that an agent may take on an idle machine. */
 const promised = 300
-/** Milliseconds between two questions. */
-const pause = 2
-/** Milliseconds after which no answer is awaited any more. */
-const longest = 60_000
-
 export const startBenchmark: Benchmark = {
   title: 'Start: from the process to the first answer',
   prepare: ensureImages,
@@ -76,12 +69,14 @@ async function measure(agent: Agent, rounds: number, say: Say): Promise<Figure[]
   // Without the init, whose own start is not to be seen: it would have to be told to end its child.
   const entrypoint = config.Entrypoint.slice(config.Entrypoint.indexOf('node'))
   const listen = ['--listen', `127.0.0.1:${port}`]
-  const argv = [root, ...entrypoint, '--config', systemFile, '--name', 'bench', ...listen, ...options]
+  const argv = ['chroot', root, ...entrypoint, '--config', systemFile, '--name', 'bench', ...listen, ...options]
   const bare: number[] = []
   const starts: number[] = []
   for (let round = 0; round < rounds; round += 1) {
     bare.push(await startOfNode(root, env))
-    starts.push(await startOf(argv, env))
+    const agent = await startAnswering(argv, env, { port, path: '/livez' })
+    starts.push(agent.milliseconds)
+    await agent.end()
   }
   say(`${kind}: ${median(starts).toFixed(0)} ms`)
   return [
@@ -104,37 +99,4 @@ async function measure(agent: Agent, rounds: number, say: Say): Promise<Figure[]
 async function startOfNode(root: string, env: Record<string, string>): Promise<number> {
   const child = spawn('chroot', [root, 'node', '-e', ownStart], { env, stdio: ['ignore', 'pipe', 'inherit'] })
   return Number(await text(child.stdout))
-}
-
-/** Milliseconds from the start of an agent until it has said that it lives. */
-async function startOf(argv: readonly string[], env: Record<string, string>): Promise<number> {
-  const began = performance.now()
-  const child = spawn('chroot', argv, { env, stdio: ['ignore', 'ignore', 'pipe'] })
-  let said = ''
-  child.stderr.setEncoding('utf8').on('data', (part: string) => (said += part))
-  const ended = once(child, 'exit')
-  try {
-    while (!(await alive())) {
-      if (child.exitCode !== null || child.signalCode !== null)
-        throw new Error(`an agent ended before it answered: ${said}`)
-      if (performance.now() - began > longest) throw new Error('an agent did not answer')
-      await delay(pause)
-    }
-    return performance.now() - began
-  } finally {
-    child.kill('SIGKILL')
-    await ended
-  }
-}
-
-/** Whether somebody answers that the agent lives. */
-function alive(): Promise<boolean> {
-  return new Promise((resolve) => {
-    get({ host: '127.0.0.1', port, path: '/livez', agent: false, timeout: longest }, (response) => {
-      response.resume()
-      resolve(response.statusCode === 200)
-    })
-      .once('timeout', () => resolve(false))
-      .once('error', () => resolve(false))
-  })
 }
