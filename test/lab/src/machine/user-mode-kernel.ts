@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { ExecaError, execa } from 'execa'
 import { downloadPackages } from './download.ts'
 import type { Kernel } from './kernel.ts'
@@ -17,6 +18,8 @@ import { identifyProcess } from './process-identity.ts'
 import { systemPath } from './system-path.ts'
 
 const CONFIG = new URL('guest/user-mode.config', import.meta.url)
+/** A process that was killed within fork(2) took the whole kernel along (docs/adr/0020-user-mode-kernel.md). */
+const PATCH = new URL('guest/user-mode.patch', import.meta.url)
 
 /** The oldest version that was tried: earlier ones let io_uring not be switched off, and outlive their main process. */
 const oldest = 'linux-source-6.12'
@@ -85,6 +88,9 @@ async function build(work: string, root: string, log: Log): Promise<string> {
 
   const source = join(work, 'source')
   const inSource = run(source)
+  await inSource('patch', ['--strip=1', '--forward', '--batch', `--input=${fileURLToPath(PATCH)}`]).catch(() =>
+    log('the source differs where it would be mended: building it as it is'),
+  )
   await copyFile(CONFIG, join(source, 'vpn-gateway.config'))
   await inSource('make', ['ARCH=um', 'x86_64_defconfig'])
   await inSource('scripts/kconfig/merge_config.sh', ['-m', '.config', 'vpn-gateway.config'])
@@ -115,6 +121,7 @@ export async function ensureUserModeKernel(cache: string, log: Log): Promise<Ker
   const kernels = join(cache, 'user-mode-kernels')
   const key = createHash('sha256')
     .update(await readFile(CONFIG))
+    .update(await readFile(PATCH))
     .digest('hex')
     .slice(0, 12)
   const root = join(kernels, key)
