@@ -124,6 +124,34 @@ export async function awaitOut(lab: Lab, ...addresses: string[]): Promise<number
   return performance.now() - (Number(process.hrtime.bigint()) / 1e6 - uptime * 1000)
 }
 
+/** Waits until a port is lent to a gateway that is at least `lowest`; resolves to it. */
+export function awaitLease(lab: Lab, gateway: string, lowest: number): Promise<number> {
+  return awaitCondition(
+    `${gateway} to have a leased port from ${lowest} on`,
+    async () => {
+      const { body } = await lab.request(gateway, { port: 9801, path: '/v1/forwards' })
+      const held = (JSON.parse(body) as { port?: number; lease?: object }[]).find(({ lease }) => lease !== undefined)
+      if (held?.port !== undefined && held.port >= lowest) return held.port
+      throw new Error(JSON.stringify(held))
+    },
+    { timeoutMs: 120_000 },
+  )
+}
+
+/** Waits until a gateway's tunnel ends at an address. */
+export async function awaitEndpoint(lab: Lab, gateway: string, address: string): Promise<void> {
+  await awaitCondition(
+    `the tunnel of ${gateway} to end at ${address}`,
+    async () => {
+      const { body } = await lab.request(gateway, { port: 9801, path: '/v1/tunnel' })
+      const { peers } = JSON.parse(body) as { peers: { endpoint?: string }[] }
+      if (peers.some(({ endpoint }) => endpoint?.startsWith(`${address}:`))) return true
+      throw new Error(JSON.stringify(peers))
+    },
+    { timeoutMs: 120_000, intervalMs: 250 },
+  )
+}
+
 /** Names of the routers. */
 export const routersOf = (lab: Lab): string[] =>
   lab.topology.pods.filter(({ kind }) => kind === 'router').map(({ name }) => name)

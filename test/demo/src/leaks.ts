@@ -34,12 +34,14 @@ await tellAll(
       chapter(item.title, item.text)
       await on.play(item)
     }
-    const lab = await bringLabUp(async (early) => {
-      stage = await openLeakStage(early)
-      chapter('Captures that would see a leak', 'Each pod leaks on purpose on its eth0, each node on the underlay.')
-      for (const { name } of early.topology.pods) await stage.capture.control(name)
-      line('packets of every kind, from every pod and node: all seen, forgotten again')
-      for (const item of bringUpCases.filter((each) => chosen.includes(each))) await play(stage, item)
+    const lab = await bringLabUp({
+      beforeAgents: async (early) => {
+        stage = await openLeakStage(early)
+        chapter('Captures that would see a leak', 'Each pod leaks on purpose on its eth0, each node on the underlay.')
+        for (const { name } of early.topology.pods) await stage.capture.control(name)
+        line('packets of every kind, from every pod and node: all seen, forgotten again')
+        for (const item of bringUpCases.filter((each) => chosen.includes(each))) await play(stage, item)
+      },
     })
     if (stage === undefined) throw new Error('the lab came up without its clients')
     const open = stage

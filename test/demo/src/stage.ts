@@ -35,6 +35,8 @@ export interface Stage {
   broken(): number
   /** Says whether a promise held; `timed` ones are about time, which a busy machine may break where the system does not. */
   promise(text: string, held: boolean, timed?: boolean): void
+  /** When the current observation began, by performance.now(): each flow program's own beginning lies between the two. */
+  readonly marked: { from: number; to: number }
   /** Starts a new observation after what was lost before is open again; the number of flows. */
   mark(): Promise<number>
   report(): Promise<FlowReport>
@@ -97,6 +99,7 @@ export async function openStage({ lab, capture, flowCount, intervalMs, udpFlows 
   const flows = await Promise.all(wanted.map((options) => lab.startFlows(options)))
   const events: StoryEvent[] = []
   let leakedBefore = 0
+  let marked = { from: performance.now(), to: performance.now() }
 
   const report = async () => sumReports(await Promise.all(flows.map((flow) => flow.report())))
   const leaks = async () => {
@@ -114,12 +117,17 @@ export async function openStage({ lab, capture, flowCount, intervalMs, udpFlows 
     events,
     spread: {},
     ...createPromises(),
+    get marked() {
+      return marked
+    },
     async mark() {
       progress('what was lost connects again')
       const results = await Promise.all(flows.map((flow) => flow.refill()))
       const opened = results.reduce((sum, result) => sum + result.opened, 0)
       if (opened > 0) line(`${opened} connected again`)
+      const from = performance.now()
       await Promise.all(flows.map((flow) => flow.mark()))
+      marked = { from, to: performance.now() }
       return (await report()).alive
     },
     report,

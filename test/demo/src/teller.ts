@@ -10,6 +10,8 @@ export interface StoryOptions {
   intervalMs: (flows: number) => number
   /** Fraction of the flows that are UDP; none unless said. */
   udpShare?: number
+  /** System file that the lab comes up with; the published one unless said. */
+  systemFile?: string
   /** What `only` chooses from: a mistake in it is told before anything is made. */
   scenarios?: readonly { name: string }[]
 }
@@ -24,13 +26,13 @@ export function chosenBy<T extends { name: string }>(only: readonly string[], al
 }
 
 /** The first chapter of every story. */
-export function bringLabUp(beforeAgents?: BringUpOptions['beforeAgents']): Promise<Lab> {
+export function bringLabUp(options: Pick<BringUpOptions, 'beforeAgents' | 'systemFile'> = {}): Promise<Lab> {
   chapter(
     'The system comes up',
     'Two nodes, three VPN providers, an internet: each a network namespace on a kernel of its own.',
   )
   return bringUp({
-    ...(beforeAgents === undefined ? {} : { beforeAgents }),
+    ...options,
     onStep: (step, elapsed) => line(`${seconds(elapsed).padStart(7)}  ${step}`),
   })
 }
@@ -64,14 +66,14 @@ export async function tellAll(
 
 /** Tells a story about flows that run through the system. */
 export function tellStory(
-  { intervalMs: intervalOf, udpShare = 0, scenarios = [] }: StoryOptions,
+  { intervalMs: intervalOf, udpShare = 0, systemFile, scenarios = [] }: StoryOptions,
   plot: (stage: Stage, told: StoryArguments) => Promise<void>,
 ): Promise<never> {
   let stage: Stage | undefined
   return tellAll(
     async (told) => {
       if (scenarios.length > 0) chosenBy(told.only, scenarios)
-      const lab = await bringLabUp()
+      const lab = await bringLabUp(systemFile === undefined ? {} : { systemFile })
       const capture = await lab.startCapture()
       await controlCapture(capture)
       const flowCount = told.flows

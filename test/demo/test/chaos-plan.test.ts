@@ -79,6 +79,12 @@ test('what cannot happen at once', () => {
   expect(goTogether(fault('gateway-cut', 'gateway-1'), fault('endpoint-silent', 'gateway-1'))).toBe(false)
   expect(goTogether(fault('node-cut', 'node-1'), fault('agent-killed', 'node-2'))).toBe(false)
   expect(goTogether(fault('router-cut', 'active'), fault('gateway-killed', 'gateway-1'))).toBe(true)
+  // Both write the system file back as it was.
+  expect(goTogether(fault('port-lease-changed', 'gateway-0'), fault('system-file-changed', 'gateway-1'))).toBe(false)
+  // Its agent would start with forwards that it keeps when they are gone.
+  expect(goTogether(fault('agent-restarted', 'gateway-1'), fault('port-lease-changed', 'gateway-0'))).toBe(false)
+  expect(goTogether(fault('agent-restarted', 'node-1'), fault('port-lease-changed', 'gateway-0'))).toBe(true)
+  expect(goTogether(fault('conntrack-full', 'all'), fault('router-cut', 'active'))).toBe(false)
 })
 
 test('a trace is read as it was written', () => {

@@ -10,6 +10,7 @@ const report = {
     { flow: 0, exit: '203.0.113.22', error: 'ECONNRESET', afterMs: 900 },
     { flow: 1, exit: '203.0.113.21', error: 'ECONNRESET', afterMs: 1200 },
   ],
+  moves: [],
   perExit: {},
   longestSilenceMs: 0,
   stalled: 0,

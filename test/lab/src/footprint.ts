@@ -8,7 +8,7 @@ import { listNamespaces, processesIn, runIn } from './topology/namespace.ts'
 /** One of the product's programs in one namespace. */
 export interface ProgramFootprint {
   processes: number
-  /** Open file descriptors of all of its processes: the fewest of a few looks, since requests under way have some too. */
+  /** Open file descriptors of all of its processes: the fewest of some looks, since requests and programs under way have some too. */
   descriptors: number
   /** Resident memory of all of its processes, MiB. */
   memoryMiB: number
@@ -38,8 +38,8 @@ const programs = ['gateway-agent', 'router-agent', 'node-agent', 'keepalived', '
 /** What agents listen to their kernel with, which an agent that ends badly may leave behind. */
 const listeners = new Set(['ip', 'nft'])
 
-const looks = 3
-const lookEveryMs = 200
+const looks = 10
+const lookEveryMs = 300
 
 /** Measures gateways, routers and nodes. */
 export async function footprint({ runner, topology }: LabContext): Promise<Footprint> {

@@ -27,6 +27,8 @@ export interface FaultKind {
   because?: string
   /** Nothing else happens in the same round. */
   alone?: true
+  /** What of the system file it changes. Gateways know forwards as they were when their agents started. */
+  changes?: 'weights' | 'forwards'
 }
 
 const router = { targets: roles, cost: 'none' } as const
@@ -72,6 +74,18 @@ const catalog = {
   'tunnel-deleted': { ...gateway, lasts: [2, 4], because: 'its tunnel was gone' },
   'endpoint-silent': { ...gateway, lasts: [2, 8], because: 'its tunnel carried nothing' },
   'tunnel-silent': { ...gateway, lasts: [2, 8], because: 'its tunnel carried nothing' },
+  'endpoint-rotated': {
+    ...gateway,
+    lasts: [2, 8],
+    because: 'its tunnel carried nothing until it had another endpoint',
+  },
+  'tunnel-file-changed': {
+    ...gateway,
+    cost: 'none',
+    lasts: [2, 6],
+    detail: { name: 'agent', of: ['running', 'dead'] },
+  },
+  'port-lease-changed': { ...gateway, cost: 'none', lasts: [2, 6], changes: 'forwards' },
   'rules-flushed': {
     targets: [...roles, ...gateways],
     cost: 'own',
@@ -90,6 +104,7 @@ const catalog = {
     cost: 'none',
     lasts: [3, 6],
     detail: { name: 'weight', of: [50, 300] },
+    changes: 'weights',
   },
   'client-loss': {
     targets: named('client'),
@@ -102,6 +117,14 @@ const catalog = {
     cost: 'all',
     lasts: [2, 8],
     because: 'each half of the system had its own router',
+    alone: true,
+  },
+  'conntrack-full': {
+    targets: ['all'],
+    cost: 'all',
+    lasts: [2, 8],
+    // The flows that are known go on, but each ping of a health check and each probe through a tunnel is a new one.
+    because: 'health checks found no room either, and took every gateway out of service',
     alone: true,
   },
   'all-gateways-cut': { targets: ['all'], cost: 'all', lasts: [2, 6], because: 'no gateway was left', alone: true },
@@ -133,25 +156,26 @@ export type Round = readonly Fault[]
 export const nameOf = ({ fault, on, detail }: Fault): string =>
   [fault, ...(on === 'all' ? [] : [on]), ...(detail === undefined ? [] : [String(detail)])].join(' ')
 
-/** Gateways whose flows a round may cost, with the reason. */
-export function mayLose(round: Round): Map<string, string> {
-  const reasons = new Map<string, string>()
-  for (const { fault, on } of round) {
-    const { cost, because = '' } = kindOf(fault)
-    for (const name of gateways) {
-      if (cost === 'all' || (cost === 'own' && on === name)) reasons.set(name, because)
-    }
-  }
-  return reasons
+/** Gateways whose flows a fault may cost. */
+export function costOf({ fault, on }: Fault): readonly string[] {
+  const { cost } = kindOf(fault)
+  if (cost === 'all') return gateways
+  return gateways.filter((name) => cost === 'own' && name === on)
 }
+
+/** Gateways whose flows a round may cost, with the reason. */
+export const mayLose = (round: Round): Map<string, string> =>
+  new Map(round.flatMap((fault) => costOf(fault).map((name) => [name, kindOf(fault.fault).because ?? ''] as const)))
 
 /**
  * Whether two faults may happen at once. Both routers together are a system without any, and two faults of one pod undo each
- * other's doing; a drawn weight needs the gateways' weights to itself.
+ * other's doing, as do two changes of the system file. While forwards are changed no other gateway's agent may start: it would
+ * read them, and keep them.
  */
 export function goTogether(one: Fault, other: Fault): boolean {
   const kinds = [kindOf(one.fault), kindOf(other.fault)]
   if (kinds.some(({ alone }) => alone === true) || one.on === other.on) return false
   if (isRole(one.on) && isRole(other.on)) return false
-  return one.fault !== other.fault || one.fault !== 'system-file-changed'
+  if (kinds.every(({ changes }) => changes !== undefined)) return false
+  return !kinds.some(({ changes }) => changes === 'forwards') || ![one, other].every(({ on }) => gateways.includes(on))
 }

@@ -2,11 +2,14 @@
  * The story of `npm run chaos`, told inside the machine: faults that a seed chose, one or two at a time, with long-lived,
  * short and inbound flows under way. After each round all has to be as it was before the first one.
  */
-import { readFile } from 'node:fs/promises'
-import { INTERNET, type Flows, type Lab } from '@vpn-gateway/lab'
+import { readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { INTERNET, defaultSystemFile, type Flows, type Lab } from '@vpn-gateway/lab'
 import type { ChaosResult } from '../message.ts'
 import { chapter, clients, line, paceOf, progress, seconds, type Stage } from '../stage.ts'
 import type { StoryArguments } from '../story-arguments.ts'
+import { serviceEnd, withForward } from '../system-text.ts'
 import { tellStory } from '../teller.ts'
 import { nameOf, type Round } from './catalog.ts'
 import { inspect, settle, type Run } from './inspect.ts'
@@ -17,10 +20,11 @@ import { parseTrace, renderTrace } from './trace.ts'
 
 /** No round is shorter, so that a run does not need more of them than this. */
 const roundsPerMinute = 12
-/** Inbound connections, which the exits take in turn. */
-const inboundFlows = 6
+/** Flows from the Internet, which the exits take in turn. */
+const inboundFlows = { tcp: 6, udp: 3 }
+const protocols = ['tcp', 'udp'] as const
 
-await tellStory({ intervalMs: paceOf, udpShare: 0.25 }, async (stage, told) => {
+await tellStory({ intervalMs: paceOf, udpShare: 0.25, systemFile: await writeSystemFile() }, async (stage, told) => {
   const run = await begin(stage, told)
   try {
     await playAll(run, told)
@@ -58,16 +62,20 @@ async function begin(stage: Stage, { seed, replay }: StoryArguments): Promise<Ru
   const { lab } = stage
   const result: ChaosResult = { ...(replay === undefined ? { seed } : {}), invariants: [], trace: [] }
   stage.chaos = result
-  progress('opening inbound connections')
-  stage.flows.push(await openInbound(lab, stage.intervalMs))
-  stage.flowCount += inboundFlows
+  progress('opening inbound flows')
+  for (const protocol of protocols) {
+    stage.flows.push(await openInbound(lab, protocol, stage.intervalMs))
+    stage.flowCount += inboundFlows[protocol]
+  }
   const brief = await Promise.all(
-    clients.map((client) => lab.startFlows({ client, count: 1, intervalMs: 500, brief: true })),
+    clients.flatMap((client) =>
+      protocols.map((protocol) => lab.startFlows({ client, protocol, count: 1, intervalMs: 1000, brief: true })),
+    ),
   )
-  const run: Run = { stage, brief, before: undefined, result }
+  const run: Run = { stage, brief, held: [], result }
   chapter(
     replay === undefined ? `Chaos, seed ${seed}` : `Chaos, as in ${replay}`,
-    'Faults of routers, gateways, nodes and networks, one or two at a time. After each all must be as before the first; beside the long-lived flows there are short connections of both clients and connections to the forwarded port.',
+    'Faults of routers, gateways, nodes and networks, one or two at a time. After each all must be as before the first; beside the long-lived flows there are short ones of both clients and some to the forwarded ports.',
   )
   progress('looking at everything before anything happens')
   await stage.mark()
@@ -77,17 +85,26 @@ async function begin(stage: Stage, { seed, replay }: StoryArguments): Promise<Ru
   addFindings(result.invariants, 'before any fault', findings)
   const problems = Object.values(findings).flat()
   if (problems.length > 0) throw new Error(`before any fault: ${problems.join('; ')}`)
-  run.before = await lab.footprint()
-  result.footprint = { before: run.before, after: run.before }
+  const before = await lab.footprint()
+  run.held.push(before)
+  result.footprint = { before, after: before }
   return run
 }
 
-/** Connections from the Internet host to the ports that the providers forward. */
-async function openInbound(lab: Lab, intervalMs: number): Promise<Flows> {
-  const forward = lab.state.forwards.find(({ protocol }) => protocol !== 'udp')
-  if (forward === undefined) throw new Error('the system file forwards no TCP port')
+/** The published system file with a forwarded UDP port beside the TCP one. */
+async function writeSystemFile(): Promise<string> {
+  const file = join(tmpdir(), 'vpn-gateway-chaos.yaml')
+  const text = await readFile(defaultSystemFile('full'), 'utf8')
+  await writeFile(file, withForward(text, { name: 'chaos', protocol: 'udp', port: 45_679, to: serviceEnd }))
+  return file
+}
+
+/** Flows from the Internet host to the port of a protocol that the providers forward. */
+async function openInbound(lab: Lab, protocol: 'tcp' | 'udp', intervalMs: number): Promise<Flows> {
+  const forward = lab.state.forwards.find((each) => each.protocol === protocol || each.protocol === 'both')
+  if (forward === undefined) throw new Error(`the system file forwards no port of ${protocol}`)
   const to = { hosts: lab.topology.providers.map(({ exit }) => exit), port: forward.port }
-  return lab.startFlows({ client: INTERNET, count: inboundFlows, intervalMs, to })
+  return lab.startFlows({ client: INTERNET, protocol, count: inboundFlows[protocol], intervalMs, to })
 }
 
 function describe(fault: Round[number]): string {

@@ -4,14 +4,8 @@ import { routerProcesses, type Flush, type Lab, type RouterProcess } from '@vpn-
 import { addressOf, gatewaysOf } from '../awaiting.ts'
 import { withWeight } from '../system-text.ts'
 import { gateways, type FaultName } from './catalog.ts'
-
-/** Undoes a fault; where an agent is to repair it, there is nothing to do. */
-type Undo = () => Promise<void> | void
-
-/** Does a fault to a pod or node, by its name; resolves, once it is done, to what undoes it. */
-type Deed = (lab: Lab, on: string, detail: string | number) => Promise<Undo>
-
-const repairsItself: Undo = () => undefined
+import { changeSystem, repairsItself, type Deed } from './deed.ts'
+import { providerDeeds } from './provider-deeds.ts'
 
 /** Milliseconds that a flapping gateway is cut off, and is there, each time. */
 const flapMs = 1000
@@ -41,13 +35,6 @@ const loseFrames =
     return () => faults.healInterface(on, name)
   }
 
-const silence =
-  (where: 'endpoint' | 'tunnel'): Deed =>
-  async ({ faults }, on) => {
-    await faults.silenceProvider(on, where)
-    return () => faults.unsilenceProvider(on)
-  }
-
 const endAgent: Deed = async ({ agents }, on) => {
   await agents.kill(on)
   return () => agents.start(on)
@@ -62,6 +49,9 @@ const restartAgent: Deed = async ({ agents }, on) => {
   else await agents.stop(on)
   return () => agents.start(on)
 }
+
+/** Entries that connection tracking has room for where it has none: fewer than there are flows. */
+const noRoom = 16
 
 /** By the names of the list, so that the compiler knows of one that is missing. */
 export const deeds: Record<FaultName, Deed> = {
@@ -125,8 +115,7 @@ export const deeds: Record<FaultName, Deed> = {
     await faults.deleteTunnel(on)
     return repairsItself
   },
-  'endpoint-silent': silence('endpoint'),
-  'tunnel-silent': silence('tunnel'),
+  ...providerDeeds,
   'rules-flushed': async ({ faults }, on, how) => {
     await faults.flushRules(on, how as Flush)
     return repairsItself
@@ -137,17 +126,16 @@ export const deeds: Record<FaultName, Deed> = {
   },
   'system-file-changed': async (lab, on, weight) => {
     const address = await addressOf(lab, on)
-    let before = ''
-    await lab.changeSystem((text) => {
-      before = text
-      return withWeight(text, address, Number(weight))
-    })
-    return () => lab.changeSystem(() => before)
+    return changeSystem(lab, (text) => withWeight(text, address, Number(weight)))
   },
   'client-loss': loseFrames('net1'),
   'node-cut': async ({ faults }, on) => {
     await faults.cutNode(on)
     return () => faults.healNode(on)
+  },
+  'conntrack-full': async ({ faults }) => {
+    const room = await faults.limitConntrack(noRoom)
+    return async () => void (await faults.limitConntrack(room))
   },
   'all-gateways-cut': async (lab) => {
     const names = gatewaysOf(lab)

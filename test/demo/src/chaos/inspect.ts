@@ -6,6 +6,7 @@ import type { ChaosResult } from '../message.ts'
 import { progress, type Stage } from '../stage.ts'
 import { growth } from './growth.ts'
 import type { Findings } from './invariants.ts'
+import { rising } from './trend.ts'
 
 /** Milliseconds within which all agents have to be ready again: emulated, a pod and its agent start in half a minute. */
 const readyWithinMs = 120_000
@@ -21,8 +22,8 @@ export interface Run {
   stage: Stage
   /** Short connections of each client. */
   brief: readonly Flows[]
-  /** What the system held after warming up. */
-  before: Footprint | undefined
+  /** What the system held after warming up, and then after each round; empty before it has been looked at. */
+  held: Footprint[]
   result: ChaosResult
 }
 
@@ -55,7 +56,7 @@ export async function settle({ stage }: Run, findings: Findings): Promise<void> 
 
 /** Looks at all that a settled system has to hold. */
 export async function inspect(run: Run, findings: Findings): Promise<void> {
-  const { stage, brief, before, result } = run
+  const { stage, brief, held, result } = run
   const { lab } = stage
   progress('asking for fresh plans')
   await Promise.all(brief.map((flows) => flows.mark()))
@@ -71,14 +72,17 @@ export async function inspect(run: Run, findings: Findings): Promise<void> {
   for (const flows of brief) {
     const { answers, resets } = await flows.report()
     const errors = [...new Set(resets.map(({ error }) => error))].join(', ')
-    if (resets.length > 0) findings.connections.push(`${resets.length} of ${flows.client} failed: ${errors}`)
-    if (answers === 0) findings.connections.push(`${flows.client} got no answer`)
+    const name = `short ${flows.protocol} flows of ${flows.client}`
+    if (resets.length > 0) findings.connections.push(`${resets.length} ${name} failed: ${errors}`)
+    if (answers === 0) findings.connections.push(`${name} got no answer`)
   }
+  const [before] = held
   if (before === undefined) return
   progress('measuring what the system holds')
   const after = await lab.footprint()
   result.footprint = { before, after }
-  findings.growth.push(...growth(before, after))
+  held.push(after)
+  findings.growth.push(...growth(before, after), ...rising(held))
 }
 
 /** Steps that a fresh plan of an agent would take, once it has had time to take them itself; why there is none, otherwise. */

@@ -40,20 +40,38 @@ export function addFindings(result: ChaosResult['invariants'], round: string, fi
   }
 }
 
+/** What a fault may cost, and when; milliseconds from the mark that a report begins with. */
+export interface Excuse {
+  /** Exits whose flows may be lost, or go on by another one. */
+  exits: ReadonlySet<string>
+  fromMs: number
+  untilMs: number
+}
+
 /**
- * Flows that were lost or changed their exit although it was not to be, one line for each way in which they did. A flow that
- * changed its exit (`first+second`; UDP, which knows no reset) had both.
+ * Flows that were lost or changed their exit although it was not to be, one line for each way in which they did. What counts
+ * is the exit that a flow had until then: nothing excuses one that leaves a gateway which works.
  */
-export function unexcused({ resets, perExit, stalled }: FlowReport, excused: ReadonlySet<string>): string[] {
-  const innocent = (exit: string): boolean => !exit.split('+').some((each) => excused.has(each))
-  const lost = Map.groupBy(
-    resets.filter(({ exit }) => innocent(exit)),
-    ({ exit, error }) => `through ${exit} ended: ${error}`,
-  )
-  const moved = Object.entries(perExit).filter(([exit]) => exit.includes('+') && innocent(exit))
+export function unexcused({ resets, moves, stalled }: FlowReport, excuses: readonly Excuse[]): string[] {
+  const innocent = (exit: string, afterMs: number): boolean =>
+    !excuses.some(({ exits, fromMs, untilMs }) => exits.has(exit) && afterMs >= fromMs && afterMs <= untilMs)
+  const ways = [
+    ...resets
+      .filter(({ exit, afterMs }) => innocent(exit.split('+').at(-1) ?? '', afterMs))
+      .map(({ exit, error, afterMs }) => ({ what: `through ${exit} ended: ${error}`, afterMs })),
+    ...moves
+      .filter(({ from, afterMs }) => innocent(from, afterMs))
+      .map(({ from, to, afterMs }) => ({ what: `went from ${from} to ${to}`, afterMs })),
+  ]
   return [
-    ...[...lost].map(([how, flows]) => `${flows.length} ${how}`),
-    ...moved.map(([exit, flows]) => `${flows} changed their exit: ${exit}`),
+    ...[...Map.groupBy(ways, ({ what }) => what)].map(([what, flows]) => `${flows.length} ${what}, ${timesOf(flows)}`),
     ...(stalled > 0 ? [`${stalled} are silent still`] : []),
   ]
+}
+
+/** When something happened, in seconds from the mark. */
+function timesOf(all: readonly { afterMs: number }[]): string {
+  const times = all.map(({ afterMs }) => afterMs)
+  const [first, last] = [Math.min(...times), Math.max(...times)].map((time) => (time / 1000).toFixed(1))
+  return first === last ? `after ${first} s` : `after ${first} to ${last} s`
 }

@@ -1,29 +1,12 @@
 /** What happens to a gateway, its tunnel and its agent. */
 import { awaitCondition } from '@vpn-gateway/lab'
-import { addressOf, awaitWeight, gatewaysOf } from '../awaiting.ts'
-import { withForward, withWeight } from '../system-text.ts'
+import { addressOf, awaitLease, awaitWeight, gatewaysOf } from '../awaiting.ts'
+import { lentForward, serviceEnd, withForward, withWeight } from '../system-text.ts'
 import type { Case, LeakStage } from './stage.ts'
 import { startAgents } from './starting.ts'
 
 /** The gateway that things happen to. */
 const victim = 'gateway-0'
-
-/** Where forwarded ports lead to. */
-const service = { address: '10.96.0.100', port: 8080 }
-
-/** Waits until a port is lent to the victim that is at least `lowest`; resolves to it. */
-function leased({ lab }: LeakStage, lowest: number): Promise<number> {
-  return awaitCondition(
-    `${victim} to have a leased port from ${lowest} on`,
-    async () => {
-      const { body } = await lab.request(victim, { port: 9801, path: '/v1/forwards' })
-      const held = (JSON.parse(body) as { port?: number; lease?: object }[]).find(({ lease }) => lease !== undefined)
-      if (held?.port !== undefined && held.port >= lowest) return held.port
-      throw new Error(JSON.stringify(held))
-    },
-    { timeoutMs: 60_000 },
-  )
-}
 
 /** Waits until the victim says that its tunnel carries nothing. */
 async function down({ lab }: LeakStage): Promise<void> {
@@ -214,7 +197,7 @@ export const tunnelCases: readonly Case[] = [
       const { lab } = stage
       const address = await addressOf(lab, victim)
       let before = ''
-      const forward = { name: 'more', protocol: 'both', port: 45_679, to: service }
+      const forward = { name: 'more', protocol: 'both', port: 45_679, to: serviceEnd }
       for (const change of ['changed', 'as before'] as const) {
         await lab.changeSystem((text) => {
           if (change === 'as before') return before
@@ -239,14 +222,13 @@ export const tunnelCases: readonly Case[] = [
       await lab.faults.lendPorts(victim, 1024)
       await lab.changeSystem((text) => {
         before = text
-        const lease = { protocol: 'nat-pmp', gateway: '10.9.0.1', lifetime: 10 }
-        return withForward(text, { name: 'lent', protocol: 'both', lease, to: service })
+        return withForward(text, lentForward)
       })
       await lab.agents.restart(victim)
-      const first = await leased(stage, 1024)
+      const first = await awaitLease(lab, victim, 1024)
       await stage.sending('a port is lent')
       await lab.faults.lendPorts(victim, first + 1)
-      await leased(stage, first + 1)
+      await awaitLease(lab, victim, first + 1)
       await stage.sending('another port is lent')
       await lab.faults.endLending(victim)
       await lab.changeSystem(() => before)

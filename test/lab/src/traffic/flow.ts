@@ -5,10 +5,14 @@ import type { FlowOptions } from './report.ts'
 
 /** Milliseconds until a flow that gets no answer to its first line counts as failed: three SYN retransmissions. */
 const OPEN_TIMEOUT_MS = 10_000
+/** Milliseconds after which the first datagram of a UDP flow is sent again while there is no answer. */
+const RETRY_MS = 1000
 
 export interface Flow {
-  /** Every address that the other end saw, in the order in which they came up. */
+  /** The addresses that the other end saw, each time another one than before. */
   exits: string[]
+  /** Times (performance.now) at which it saw each but the first of them. */
+  movedAt: number[]
   /** Time (performance.now) of the last answer; 0 before the first. */
   lastAnswer: number
   /** Lines that are not answered yet. */
@@ -41,6 +45,7 @@ export function openFlow(options: OneFlow, onLost: (flow: Flow) => void): Promis
   return new Promise((resolve) => {
     const flow: Flow = {
       exits: [],
+      movedAt: [],
       lastAnswer: 0,
       waiting: 0,
       waitingSince: 0,
@@ -139,6 +144,11 @@ function openUdp(flow: Flow, { host, port }: OneFlow, answered: Answered, lose: 
     flow.close()
   })
   socket.on('message', (data) => answered(data.length, data))
+  // Nobody else sends the first datagram again; where it is answered, what follows says whether others are.
+  const again = setInterval(() => {
+    if (closed || flow.exits.length > 0) clearInterval(again)
+    else flow.send()
+  }, RETRY_MS)
   // Connected, so that ICMP errors come back as ECONNREFUSED and the like (udp(7)).
   socket.connect(port, host, () => {
     flow.send = () => {
@@ -156,5 +166,7 @@ function noteExit(flow: Flow, data: Buffer, length: number): void {
   const end = data.indexOf(10)
   const size = end === -1 || end >= length ? length : end
   const exit = data.toString('latin1', 0, size)
-  if (exit !== known && !flow.exits.includes(exit)) flow.exits.push(exit)
+  if (exit === known) return
+  if (known !== undefined) flow.movedAt.push(flow.lastAnswer)
+  flow.exits.push(exit)
 }

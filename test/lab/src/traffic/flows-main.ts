@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { openFlow } from './flow.ts'
 import type { Flow, OneFlow } from './flow.ts'
 import { stalledAfterMs } from './report.ts'
-import type { FlowCommand, FlowEvent, FlowOptions, FlowReport, LostFlow } from './report.ts'
+import type { FlowCommand, FlowEvent, FlowOptions, FlowReport, LostFlow, MovedFlow } from './report.ts'
 
 /** Most milliseconds between two looks at which flows are due: each costs, and answers are timed from when a line was sent. */
 const TICK_MS = 40
@@ -23,6 +23,8 @@ const OPENING_EVERY_MS = 40
 const options = JSON.parse(process.argv[2] ?? '{}') as FlowOptions
 const flows: (Flow | undefined)[] = Array.from({ length: options.count }, () => undefined)
 let losses: LostFlow[] = []
+/** Moves of flows that were lost. */
+let movesOfLost: MovedFlow[] = []
 let markedAt = performance.now()
 /** Brief flows that went well since the last mark. */
 let completed = 0
@@ -38,6 +40,15 @@ const flowOptions = (index: number): OneFlow => ({
 
 const isOpen = (flow: Flow | undefined): flow is Flow => flow?.open === true
 
+/** How a flow changed its exit since the last mark. */
+const movesOf = ({ exits, movedAt }: Flow, flow: number): MovedFlow[] =>
+  movedAt.map((at, move) => ({
+    flow,
+    from: exits[move] ?? '',
+    to: exits[move + 1] ?? '',
+    afterMs: Math.round(at - markedAt),
+  }))
+
 /** Opens every flow that is not open; returns how many opened and why others did not. */
 async function openMissing(): Promise<{ opened: number; failed: string[] }> {
   const missing = [...flows.keys()].filter((index) => !isOpen(flows[index]))
@@ -49,6 +60,7 @@ async function openMissing(): Promise<{ opened: number; failed: string[] }> {
       const turn = (turnAt += OPENING_EVERY_MS)
       await delay(Math.max(0, turn - performance.now()))
       const flow = await openFlow(flowOptions(index), (lost) => {
+        movesOfLost.push(...movesOf(lost, index))
         losses.push({
           flow: index,
           exit: lost.exits.join('+'),
@@ -102,12 +114,14 @@ async function connect(index: number): Promise<void> {
 function mark(): void {
   markedAt = performance.now()
   losses = []
+  movesOfLost = []
   completed = 0
   for (const flow of flows) {
     if (flow === undefined) continue
     flow.longestSilence = 0
     flow.answers = 0
     flow.exits = flow.exits.slice(-1)
+    flow.movedAt = []
   }
 }
 
@@ -129,6 +143,7 @@ function report(): FlowReport {
     alive: open.length,
     lost: losses.length,
     resets: losses,
+    moves: [...movesOfLost, ...flows.flatMap((flow, index) => (isOpen(flow) ? movesOf(flow, index) : []))],
     perExit,
     longestSilenceMs: Math.round(longest),
     stalled,

@@ -26,6 +26,7 @@ export interface StartFlowsOptions {
 /** A running flow program. */
 export interface Flows {
   client: string
+  protocol: 'tcp' | 'udp'
   /** Starts a new observation: forgets losses, silences and answers so far. */
   mark(): Promise<void>
   /** What happened since the last mark. */
@@ -100,6 +101,7 @@ export async function startFlows({
   }
   return {
     client,
+    protocol,
     async mark() {
       tell({ cmd: 'mark' })
       await next('marked')

@@ -25,11 +25,21 @@ export type FlowCommand = { cmd: 'mark' } | { cmd: 'report' } | { cmd: 'refill' 
 export interface LostFlow {
   /** Number of the flow, from 0. */
   flow: number
-  /** Address that it had on the Internet; empty if it never had an answer. */
+  /** Address that it had on the Internet, `first+second` if it had more; empty if it never had an answer. */
   exit: string
   /** Errno name, `ECONNRESET`; `closed` for an end without an error. */
   error: string
   /** Milliseconds since the last mark. */
+  afterMs: number
+}
+
+/** A flow, open or lost since, whose other end saw it come from another address; UDP, which knows no reset. */
+export interface MovedFlow {
+  /** Number of the flow, from 0. */
+  flow: number
+  from: string
+  to: string
+  /** Milliseconds from the last mark to the first answer by the new one. */
   afterMs: number
 }
 
@@ -41,6 +51,8 @@ export interface FlowReport {
   /** Flows lost since the last mark. */
   lost: number
   resets: LostFlow[]
+  /** Each change of an exit; those of one flow in their order. */
+  moves: MovedFlow[]
   /** Open flows for each exit address; a flow that changed its exit counts as `first+second`. */
   perExit: Record<string, number>
   /** Longest time in milliseconds that an open flow waited for an answer and got none, the one still going on included. */
@@ -77,6 +89,7 @@ export function sumReports(reports: readonly FlowReport[]): FlowReport {
     alive: sum('alive'),
     lost: sum('lost'),
     resets: reports.flatMap((report) => report.resets),
+    moves: reports.flatMap((report) => report.moves),
     perExit,
     longestSilenceMs: Math.max(0, ...reports.map((report) => report.longestSilenceMs)),
     stalled: sum('stalled'),
