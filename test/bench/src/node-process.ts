@@ -20,7 +20,14 @@ export async function measureProcess(
     process.execPath,
     ...programFlags,
     programPath('node-agent'),
-    ...['--config', config, '--name', 'bench', '--listen', `127.0.0.1:${port}`, '--run-dir', directory],
+    '--config',
+    config,
+    '--name',
+    'bench',
+    '--listen',
+    `127.0.0.1:${port}`,
+    '--run-dir',
+    directory,
   ]
   const times: number[] = []
   const memory: number[] = []

@@ -74,9 +74,9 @@ async function measure(agent: Agent, rounds: number, say: Say): Promise<Figure[]
   const starts: number[] = []
   for (let round = 0; round < rounds; round += 1) {
     bare.push(await startOfNode(root, env))
-    const agent = await startAnswering(argv, env, { port, path: '/livez' })
-    starts.push(agent.milliseconds)
-    await agent.end()
+    const started = await startAnswering(argv, env, { port, path: '/livez' })
+    starts.push(started.milliseconds)
+    await started.end()
   }
   say(`${kind}: ${median(starts).toFixed(0)} ms`)
   return [
