@@ -1,4 +1,3 @@
 import { testClasses } from '../../../test/fuzz/src/unit.ts'
-import { classes } from './fuzz-classes.ts'
 
-testClasses(classes)
+await testClasses(new URL('fuzz-classes.ts', import.meta.url))

@@ -144,10 +144,12 @@ function mustHold(spec: WireguardSpec, dump: string, by: string): void {
  * Fifty files an input, as providers write them or damaged: what parses is what a device holds that wg configured by it, and
  * by the file itself where wg takes it; what does not is refused with line and reason.
  */
-export const throughWg: FuzzClass = fuzzClass({
-  name: 'tunnel files through wg, 50 each',
-  inputs: files,
-  prepare: startDevice,
-  check,
-  patience: 120_000,
-})
+export const classes: readonly FuzzClass[] = [
+  fuzzClass({
+    name: 'tunnel files through wg, 50 each',
+    inputs: files,
+    prepare: startDevice,
+    check,
+    patience: 120_000,
+  }),
+]

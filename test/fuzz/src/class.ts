@@ -9,24 +9,29 @@ export interface FuzzSettings {
   seed: number
   /** What one input may take is multiplied by this; more than 1 for machines that may be slow. */
   slack?: number
-  /** Told how many inputs are done, about every thousand. */
-  onProgress?: (done: number) => void
 }
 
 export interface FuzzResult {
   name: string
   inputs: number
   seconds: number
-  /** Bytes of heap after a collection, more than there were after the first thousand inputs; 0 for no more than those. */
+  /** Bytes of heap after a collection, more than there were after the first inputs; 0 for no more than those. */
   heapGrowth: number
   /** Milliseconds of the input that took longest, by the clock. */
   slowest: number
 }
 
+/** Told of an input before it is checked: its number within its round, from 1, and the seed of the round. */
+export type OnInput = (number: number, seed: number) => void
+
 export interface FuzzClass {
   name: string
-  /** Rejects with the reason, the input and the seed when something does not hold. */
-  run(settings: FuzzSettings): Promise<FuzzResult>
+  /** Milliseconds after which what `check` leaves open counts as a hang. */
+  patience: number
+  /** Rejects with the reason, the input and the seed when something does not hold. Does not end when an input does not. */
+  run(settings: FuzzSettings, onInput?: OnInput): Promise<FuzzResult>
+  /** What is printed of an input that was told of, and of how to play it again. */
+  describe(number: number, seed: number): string
 }
 
 export interface FuzzDefinition<T> {
@@ -40,27 +45,41 @@ export interface FuzzDefinition<T> {
   most?: number
   /** Milliseconds after which what `check` leaves open counts as a hang; 10,000 unless said. */
   patience?: number
+  /** Only every so manieth input of others is made of this class, whose inputs are large; 1 unless said. */
+  every?: number
 }
 
-/** Inputs between two looks at the heap and at the clock. */
-const chunk = 1000
-/** Bytes of heap that a class may end with more than it began with: compiled code and its caches, no memory of inputs. */
-const mostGrowth = 16 * 1024 * 1024
+/** Inputs with one seed of their own; the heap is looked at between two rounds. */
+const round = 250
+/**
+ * Bytes of heap that a class may end with more than it had after its first round: compiled code and its caches are a part that
+ * many inputs have and a few do not, and then nothing of an input may stay.
+ */
+const mostGrowth = { ever: 12 * 1024 * 1024, ofInput: 4 * 1024 } as const
 
-export function fuzzClass<T>({
-  name,
-  inputs,
-  check,
-  prepare,
-  most = 100,
-  patience = 10_000,
-}: FuzzDefinition<T>): FuzzClass {
+export function fuzzClass<T>(definition: FuzzDefinition<T>): FuzzClass {
+  const { name, inputs, check, prepare, most = 100, patience = 10_000, every = 1 } = definition
+
+  function describe(input: unknown, number: number, seed: number): string {
+    const text = fc.stringify(input)
+    const cut = text.length > 2000 ? `${text.slice(0, 2000)}… (${text.length} characters)` : text
+    const again = `npm run fuzz -- --class ${JSON.stringify(name)} --seed ${seed} --inputs ${number * every}`
+    return `input ${number} of seed ${seed}: ${cut}\nagain by: ${again}`
+  }
+
   return {
     name,
-    async run({ inputs: count, seed, slack = 1, onProgress }) {
+    patience,
+    describe(number, seed) {
+      return describe(fc.sample(inputs, { seed, numRuns: number }).at(-1), number, seed)
+    },
+    async run({ inputs: asked, seed, slack = 1 }, onInput) {
       const started = performance.now()
-      let [slowest, heap] = [0, 0]
+      const count = Math.ceil(asked / every)
+      let [slowest, heap, number, roundSeed] = [0, 0, 0, 0]
       const property = fc.asyncProperty(inputs, async (input) => {
+        number += 1
+        onInput?.(number, roundSeed)
         const began = performance.now()
         const open = check(input)
         const took = performance.now() - began
@@ -71,25 +90,31 @@ export function fuzzClass<T>({
       const release = await prepare?.()
       let heapGrowth = 0
       try {
-        for (let done = 0, round = 0; done < count; done += chunk, round += 1) {
-          const found = await fc.check(property, {
-            numRuns: Math.min(chunk, count - done),
-            seed: (seed + round) | 0,
-            endOnFailure: true,
-          })
-          if (found.failed) throw failure(name, found, (seed + round) | 0)
-          if (round === 0 && count > chunk) heap = usedHeap()
-          onProgress?.(Math.min(done + chunk, count))
+        for (let [done, rounds] = [0, 0]; done < count; [done, rounds] = [done + round, rounds + 1]) {
+          number = 0
+          roundSeed = (seed + rounds) | 0
+          const numRuns = Math.min(round, count - done)
+          const found = await fc.check(property, { numRuns, seed: roundSeed, endOnFailure: true })
+          if (found.failed) {
+            const said = describe(found.counterexample?.[0], number, roundSeed)
+            throw new Error(`${name}: ${reasonOf(found.errorInstance)}\n${said}`, { cause: found.errorInstance })
+          }
+          if (rounds === 0) heap = usedHeap()
         }
-        if (count > chunk) heapGrowth = usedHeap() - heap
+        heapGrowth = Math.max(0, usedHeap() - heap)
       } finally {
         await release?.()
       }
       const seconds = (performance.now() - started) / 1000
-      if (heapGrowth > mostGrowth) throw new Error(`${name}: the heap grew by ${heapGrowth} bytes`)
+      if (heapGrowth > Math.min(mostGrowth.ever, mostGrowth.ofInput * count))
+        throw new Error(`${name}: the heap grew by ${heapGrowth} bytes over ${count} inputs`)
       return { name, inputs: count, seconds, heapGrowth, slowest }
     },
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
 /** Other processes may have had the processor: what counts is the least of three times that this thread itself used. */
@@ -115,17 +140,6 @@ async function settled(open: Promise<unknown>, patience: number): Promise<void> 
   } finally {
     clearTimeout(timer)
   }
-}
-
-function failure(name: string, found: { counterexample: unknown; errorInstance?: unknown }, seed: number): Error {
-  const input = fc.stringify(found.counterexample)
-  const cut = input.length > 2000 ? `${input.slice(0, 2000)}… (${input.length} characters)` : input
-  const { errorInstance: error } = found
-  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  return new Error(
-    `${name}: ${reason}\ninput: ${cut}\nagain by: npm run fuzz -- --class ${JSON.stringify(name)} --seed ${seed} --inputs ${chunk}`,
-    { cause: error },
-  )
 }
 
 let collect: (() => void) | undefined

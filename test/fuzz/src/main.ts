@@ -1,14 +1,8 @@
 /** `npm run fuzz`: every input that an agent reads, damaged, and its health port beside clients that misbehave. */
 import { parseArgs } from 'node:util'
-import { classes as config } from '../../../packages/config/test/fuzz-classes.ts'
-import { classes as gateway } from '../../../packages/gateway-agent/test/fuzz-classes.ts'
-import { throughWg } from '../../../packages/gateway-agent/test/fuzz-wg.ts'
-import { classes as kernel } from '../../../packages/kernel/test/fuzz-classes.ts'
-import { classes as node } from '../../../packages/node-agent/test/fuzz-classes.ts'
-import { classes as router } from '../../../packages/router-agent/test/fuzz-classes.ts'
-import { classes as runtime } from '../../../packages/runtime/test/fuzz-classes.ts'
 import { healthUnderLoad, type HealthUnderLoad } from '../../../packages/runtime/test/health-load.ts'
 import type { FuzzResult } from './class.ts'
+import { createPlayer } from './player.ts'
 
 /** Milliseconds that 95 of 100 health answers may take beside the others. */
 const mostHealth = 100
@@ -56,9 +50,16 @@ const options = readArguments()
 const inputs = number('inputs', options.inputs, 1, 100_000_000)
 const seed =
   options.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : number('seed', options.seed, 0, 2 ** 31 - 1)
-const ordinary = [...config, ...runtime, ...kernel, ...gateway, ...router, ...node]
-const all = options.class === '' ? ordinary : [...ordinary, throughWg]
-const chosen = all.filter(({ name }) => name.includes(options.class))
+
+/** Packages whose `fuzz-classes.ts` are played. */
+const packages = ['config', 'runtime', 'kernel', 'gateway-agent', 'router-agent', 'node-agent']
+const files = [
+  ...packages.map((name) => `${name}/test/fuzz-classes.ts`),
+  // Only if named.
+  ...(options.class === '' ? [] : ['gateway-agent/test/fuzz-wg.ts']),
+]
+const player = createPlayer(files.map((file) => new URL(`../../../packages/${file}`, import.meta.url)))
+const chosen = (await player.classes()).filter(({ name }) => name.includes(options.class))
 const health = 'health'.includes(options.class)
 if (chosen.length === 0 && !health) fail(`--class: "${options.class}": no class has this in its name`)
 
@@ -73,17 +74,9 @@ const kib = (bytes: number) => `${Math.round(bytes / 1024)} KiB`
 console.log(`seed ${seed}, ${inputs} inputs a class`)
 row('class', 'inputs', 'inputs/s', 'heap growth', 'slowest')
 for (const each of chosen) {
-  let shownAt = performance.now()
   try {
-    const result = await each.run({
-      inputs,
-      seed,
-      onProgress(done) {
-        if (performance.now() - shownAt < 2000) return
-        shownAt = performance.now()
-        console.error(`  ${each.name}: ${done} of ${inputs}`)
-      },
-    })
+    const onProgress = (begun: number) => console.error(`  ${each.name}: ${begun} of ${inputs}`)
+    const result = await player.play(each, { inputs, seed }, { onProgress })
     results.push(result)
     row(
       result.name,

@@ -1,0 +1,45 @@
+/** Classes with faults that their player has to name. */
+import fc from 'fast-check'
+import { fuzzClass, type FuzzClass } from '../src/class.ts'
+
+const numbers = fc.integer({ min: 1, max: 1000 })
+const kept: unknown[] = []
+
+export const classes: readonly FuzzClass[] = [
+  fuzzClass({ name: 'sound', inputs: numbers, check: () => undefined }),
+  fuzzClass({
+    name: 'endless',
+    inputs: numbers,
+    check(input) {
+      while (input % 100 === 7);
+    },
+  }),
+  fuzzClass({
+    name: 'endless pattern',
+    inputs: fc.constant('a'.repeat(60)),
+    check: (input) => /^(a+)+$/.test(`${input}!`),
+  }),
+  fuzzClass({
+    name: 'greedy',
+    inputs: numbers,
+    check() {
+      const all: unknown[] = []
+      for (;;) all.push(Array<unknown>(100_000).fill(all))
+    },
+  }),
+  fuzzClass({
+    name: 'deadly',
+    inputs: numbers,
+    check() {
+      setImmediate(() => {
+        throw new Error('thrown where nobody catches it')
+      })
+      return new Promise(() => undefined)
+    },
+  }),
+  fuzzClass({
+    name: 'keeping',
+    inputs: numbers,
+    check: (input) => void kept.push(Array<number>(1000).fill(input)),
+  }),
+]
