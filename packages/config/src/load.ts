@@ -1,5 +1,5 @@
 /** From text to a valid system, or to every problem at once. */
-import { isMap, isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml'
+import { Composer, type CST, isMap, isScalar, LineCounter, Parser, visit, type Document } from 'yaml'
 import { checkSystem, type Problem } from './check.ts'
 import { UserError } from './errors.ts'
 import { nearestSystem, type NearestSystem } from './nearest-system.ts'
@@ -104,22 +104,46 @@ function parseYaml(text: string): Reading {
   }
 }
 
+/** The documents of a text: the first, which there always is, and the one after it. */
+function compose(text: string, lineCounter: LineCounter): [Document.Parsed, Document.Parsed | undefined] {
+  const { stackTraceLimit } = Error
+  // An error for each of a hundred thousand faults: nobody reads where in the parser each was made, which takes most of the time.
+  Error.stackTraceLimit = 0
+  try {
+    // Warnings (a tag without meaning, a list as a key) would go to the process' own warnings; the schema judges the value.
+    const composer = new Composer({ prettyErrors: false, uniqueKeys: false, logLevel: 'error' })
+    const tokens = untilTooWrong(new Parser(lineCounter.addNewLine).parse(text))
+    // `true` makes a document of a text without any.
+    const [first, second] = composer.compose(tokens, true, text.length) as Iterable<Document.Parsed>
+    return [first as Document.Parsed, second]
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
+/** Tokens up to as many that stand nowhere as are told of. */
+function* untilTooWrong(tokens: Iterable<CST.Token>): Generator<CST.Token, void> {
+  let wrong = 0
+  for (const token of tokens) {
+    yield token
+    if (token.type === 'error') wrong += 1
+    if (wrong >= mostSyntaxErrors) return
+  }
+}
+
 function readYaml(text: string): Reading {
   const lineCounter = new LineCounter()
-  // Warnings (a tag without meaning, a list as a key) would go to the process' own warnings; the schema judges the value.
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: false, logLevel: 'error' })
+  const [document, second] = compose(text, lineCounter)
   const at = (position: number) => {
     const { line: row, col } = lineCounter.linePos(position)
     return `line ${row}, column ${col}`
   }
-  if (document.errors.length > 0) {
+  if (document.errors.length > 0 || second !== undefined) {
     // The parser reports its own exhausted stack as an error, and one more for each level that this left open.
     const deep = document.errors.find((error) => error.message.includes('call stack'))
     if (deep !== undefined) return { problems: [`${at(deep.pos[0])}: ${tooDeep}`] }
-    const problems = document.errors.map((error) => {
-      const message = error.code === 'MULTIPLE_DOCS' ? 'a second document begins: expected one' : error.message
-      return `${at(error.pos[0])}: ${message}`
-    })
+    const problems = document.errors.map(({ pos, message }) => `${at(pos[0])}: ${message}`)
+    if (second !== undefined) problems.push(`${at(second.range[0])}: a second document begins: expected one`)
     return { problems: problems.slice(0, mostSyntaxErrors) }
   }
   // The last of them is what is judged.

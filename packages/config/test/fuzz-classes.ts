@@ -7,10 +7,11 @@ import {
   parseSystem,
   UserError,
 } from '@vpn-gateway/config'
+import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { fuzzClass, type FuzzClass } from '../../../test/fuzz/src/class.ts'
-import { textLike } from '../../../test/fuzz/src/inputs.ts'
+import { repeated, textLike } from '../../../test/fuzz/src/inputs.ts'
 import { mustBeLines } from '../../../test/fuzz/src/must.ts'
 
 const published = readFileSync(new URL('../../../deploy/vpn-gateway.yaml', import.meta.url), 'utf8')
@@ -32,23 +33,61 @@ forwards:
   - { name: seed, lease: { protocol: nat-pmp, gateway: 10.2.0.1 }, to: { address: 10.0.0.8, port: 51413 } }
 `
 
+/** Characters; longer files are refused as they are. */
+const longest = 256 * 1024
+
+/** A file with a list as long as can be, of whatever the system has lists of. */
+function manyItems(choice: number): string {
+  const octets = (index: number) => `${(index >> 16) & 127}.${(index >> 8) & 255}.${index & 255}`
+  const lists: readonly [RegExp, (index: number) => string][] = [
+    [/intranet: \[(.*)\]/, (index) => `10.${octets(index).slice(2)}.0/${choice % 2 === 0 ? 24 : 8}`],
+    [/addresses: \[(.*)\]/, (index) => `172.${octets(index)}`],
+    [/targets: \[(.*)\]/, (index) => `"1.${octets(index)}:443"`],
+    [/weights: \{(.*?)\}/, (index) => `192.${octets(index)}: 5`],
+    [/stickiness: \[(.*)\]/, (index) => `{ clients: 192.${octets(index)}-192.${octets(index + 1)} }`],
+    [
+      /forwards:\n([^]*)/,
+      (index) => `  - { name: f${index}, port: ${1 + (index % 65535)}, to: { address: 10.${octets(index)} } }\n`,
+    ],
+  ]
+  const [at, item] = lists[choice % lists.length] ?? [/$/, String]
+  const separator = item(0).endsWith('\n') ? '' : ', '
+  let items = ''
+  for (let index = 0; whole.length + items.length < longest - 100; index += 1) items += `${item(index)}${separator}`
+  return whole.replace(at, (found, inner: string) => found.replace(inner, () => items))
+}
+
+/** A valid system of which all can be derived, or a `UserError`. */
+function valid(text: string): void {
+  try {
+    const system = parseSystem(text, 'system.yaml')
+    addressPlan(system)
+    networkLinks(system)
+    networkAttachments(system)
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    mustBeLines(error.problems)
+  }
+}
+
 export const classes: readonly FuzzClass[] = [
   fuzzClass({
     name: 'system file',
-    // The parser of YAML makes an error, with its stack, of each of thousands of faults.
+    // The parser of YAML takes a hundredth of a millisecond for each of thousands of nodes.
     most: 500,
     inputs: textLike([whole, whole, published], 16 * 1024),
-    check(text) {
-      try {
-        const system = parseSystem(text, 'system.yaml')
-        addressPlan(system)
-        networkLinks(system)
-        networkAttachments(system)
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error
-        mustBeLines(error.problems)
-      }
-    },
+    check: valid,
+  }),
+  fuzzClass({
+    name: 'system file of any size',
+    // Linear: sixteen times as much as the class above has. What is quadratic takes a minute.
+    most: 4000,
+    every: 1000,
+    inputs: fc.oneof(
+      { weight: 3, arbitrary: repeated([whole, published], longest) },
+      { weight: 1, arbitrary: fc.nat().map(manyItems) },
+    ),
+    check: valid,
   }),
   fuzzClass({
     name: 'probe target',

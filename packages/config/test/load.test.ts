@@ -434,6 +434,21 @@ test('nesting without end is one line, not one for each level', () => {
   }
 })
 
+test.each([']', '!\n'])(
+  'a file as long as can be that repeats %j takes no time that grows with its square',
+  (piece) => {
+    const processor = (length: number) => {
+      const before = process.cpuUsage()
+      expect(() => parseSystem(piece.repeat(length / piece.length), 'system.yaml')).toThrow(UserError)
+      const { user, system } = process.cpuUsage(before)
+      return (user + system) / 1000
+    }
+    processor(16 * 1024)
+    // A second and more of it with a stack for each error; others may slow down this machine.
+    expect(processor(256 * 1024 - 8)).toBeLessThan(5000)
+  },
+)
+
 test('a second document is refused', () => {
   expect(problems('version: 1\n---\nversion: 1\n')).toEqual([
     'system.yaml: line 2, column 1: a second document begins: expected one',
