@@ -8,6 +8,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { GatewayStatus } from '../../gateway-agent/src/status.ts'
 import type { NodeStatus } from '../../node-agent/src/status.ts'
 import { run } from '../src/run.ts'
+import { statusScreen } from '../src/status/screen.ts'
 
 /** What every agent says of itself. */
 interface Common {
@@ -259,4 +260,30 @@ test('one that takes too long is named, and does not keep the others waiting', a
   const { output } = await run(['status', '--timeout', '0.2', '--agent', slow, ...(await asked(answers.gateway))])
   expect(output).toContain(`${slow.slice(7)}: no answer in time`)
   expect(output).toContain('gateway-0')
+})
+
+test('an answer without end is given up after two megabytes, and one that is no object is named as such', async () => {
+  let sent = 0
+  const server = createServer((_, response) => {
+    const part = Buffer.alloc(64 * 1024, ' ')
+    const more = () => {
+      while (!response.destroyed && response.write(part)) sent += part.length
+    }
+    response.on('drain', more)
+    more()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => (server.closeAllConnections(), void server.close()))
+  const endless = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { output } = await run(['status', '--agent', endless, ...(await asked({ '/v1/status': [] }))])
+  expect(output).toContain(`${endless.slice(7)}: the answer is too long`)
+  expect(output).toContain('the answer is no JSON object')
+  expect(sent).toBeLessThan(64 * 1024 * 1024)
+})
+
+test('as many gateways as an answer can name exhaust neither stack nor patience', () => {
+  const realServers = Array.from({ length: 150_000 }, (_, index) => ({ address: `10.${index}` }))
+  const details = { ipvs: { services: [{ realServers }] } }
+  const screen = statusScreen([{ url: 'http://a:1', kind: 'router', status: { vrrp: { holdsVip: true } }, details }])
+  expect(screen.split('\n').length).toBeGreaterThan(150_000)
 })

@@ -15,6 +15,7 @@ import { answers } from '../src/natpmp-socket.ts'
 import { decodeResponse, explainResult, type NatPmpRequest } from '../src/natpmp.ts'
 import { parsePing } from '../src/probe.ts'
 import { parseTunnelFile } from '../src/tunnel-file.ts'
+import { wireguardGoLine } from '../src/wireguard-go.ts'
 import { parseNameServers } from '../src/world.ts'
 import { sampleFiles } from './damaged-file.ts'
 
@@ -138,6 +139,11 @@ export const classes: readonly FuzzClass[] = [
     name: 'conntrack -L',
     inputs: textLike([flows]),
     check: (text) => mustBeNumbers([parseFlowCount(text, (address) => address.startsWith('192.168.50.'))]),
+  }),
+  fuzzClass({
+    name: "lines of wireguard-go's log",
+    inputs: textLike(['DEBUG: (wg0) 2026/11/23 00:02:56 UAPI listener started', 'ERROR: (wg0) no tun'], 4096),
+    check: wireguardGoLine,
   }),
   fuzzClass({
     name: '/etc/resolv.conf',

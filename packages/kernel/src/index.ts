@@ -19,6 +19,7 @@ export type { IpvsConnection, IpvsStats, RealServer, VirtualService } from './ip
 export { OutputError, readItems } from './json.ts'
 export { listLinks, parseLinks } from './link.ts'
 export { readReceivedBytes } from './link-statistics.ts'
+export { splitLines } from './lines.ts'
 export { readMemoryFileIfPresent } from './memory-file.ts'
 export { watchNetlink } from './monitor.ts'
 export type { NetlinkWatch } from './monitor.ts'

@@ -74,11 +74,14 @@ export async function* readIpvsConnections({
   }
 }
 
+/** Characters; lines of the kernel have some eighty. More of one are not kept: a file without any end of line is none of its. */
+const longestLine = 4096
+
 async function* linesOf(path: string): AsyncGenerator<string> {
   let rest = ''
   for await (const chunk of createReadStream(path, 'latin1') as AsyncIterable<string>) {
     const lines = (rest + chunk).split('\n')
-    rest = lines.pop() ?? ''
+    rest = (lines.pop() ?? '').slice(0, longestLine)
     yield* lines
   }
   if (rest !== '') yield rest

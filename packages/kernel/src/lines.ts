@@ -12,6 +12,7 @@ export function splitLines(longest: number, onLine: (line: string) => void): (te
       rest = ''
       onLine(whole.slice(0, longest).replace(/\r$/, ''))
     }
-    rest = (rest + last.slice(0, longest)).slice(0, longest)
+    // Not cut afterwards: that would copy a line which is too long already, of megabytes, for each of its further parts.
+    if (rest.length < longest) rest += last.slice(0, longest - rest.length)
   }
 }

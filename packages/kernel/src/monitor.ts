@@ -1,5 +1,5 @@
 import { execa } from 'execa'
-import { createInterface } from 'node:readline'
+import { splitLines } from './lines.ts'
 
 /** A running watch on kernel events. */
 export interface NetlinkWatch {
@@ -37,7 +37,13 @@ const defaultPrograms: readonly { argv: readonly [string, ...string[]]; object: 
   { argv: ['nft', 'monitor', 'ruleset'], object: 'netfilter' },
 ]
 
-const uninteresting = /^# |\bvalid_lft \d+sec/
+/** Characters of a line that are looked at, and kept of one that does not end. */
+const longestLine = 4096
+
+/** Whether a line of a monitor tells of a change: not of one that is only lent, nor of a generation. */
+export function tellsOfChange(line: string): boolean {
+  return !/^# |\bvalid_lft \d+sec/.test(line)
+}
 
 async function follow(
   argv: readonly [string, ...string[]],
@@ -55,9 +61,10 @@ async function follow(
       reject: false,
       cancelSignal: signal,
     })
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      if (!uninteresting.test(line)) onEvent(object)
+    const take = splitLines(longestLine, (line) => {
+      if (tellsOfChange(line)) onEvent(object)
     })
+    child.stdout.setEncoding('utf8').on('data', take)
     await child
     if (!signal.aborted) await delay(restartAfter, signal)
   }

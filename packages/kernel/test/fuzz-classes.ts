@@ -19,11 +19,14 @@ import {
   parseRules,
   parseWireguardDump,
 } from '@vpn-gateway/kernel'
+import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { fuzzClass, type FuzzClass } from '../../../test/fuzz/src/class.ts'
 import { jsonLike, textLike } from '../../../test/fuzz/src/inputs.ts'
 import { mustBeLines } from '../../../test/fuzz/src/must.ts'
 import { redact } from '../src/command.ts'
+import { tellsOfChange } from '../src/monitor.ts'
+import { hasCapability, isBuiltIn } from '../src/requirement.ts'
 
 const recorded = (name: string) => readFileSync(new URL(`recorded/${name}`, import.meta.url), 'utf8')
 
@@ -134,5 +137,25 @@ export const classes: readonly FuzzClass[] = [
       'kernel/fs/ext4/ext4.ko\n',
     ]),
     check: parseModuleList,
+  }),
+  fuzzClass({
+    name: '/proc/self/status and /proc/kallsyms',
+    inputs: fc.tuple(
+      textLike(['Name:\tnode\nCapPrm:\t000001ffffffffff\nCapEff:\t00000000a80435fb\n']),
+      textLike(['0000000000000000 T nf_conntrack_in\t[nf_conntrack]\n0000000000000000 t ip_vs_sh_schedule\n']),
+    ),
+    check([status, symbols]) {
+      hasCapability(status, 12)
+      isBuiltIn(symbols, 'ip_vs_sh')
+    },
+  }),
+  fuzzClass({
+    name: 'lines of ip monitor and nft monitor',
+    inputs: textLike([
+      '2: eth0    inet 172.30.0.1/16 brd 172.30.255.255 scope global eth0\\       valid_lft 60sec preferred_lft 60sec',
+      'Deleted 10.0.0.0/8 via 192.168.50.240 dev net1',
+      '# new generation 17 by process 4711 (nft)',
+    ]),
+    check: tellsOfChange,
   }),
 ]

@@ -1,5 +1,5 @@
 /** Reads what `finding.ts` judges. Nothing here changes anything, and what cannot be read is left out. */
-import { networkLinks, type System } from '@vpn-gateway/config'
+import { networkLinks, readTextFile, type System } from '@vpn-gateway/config'
 import { readItems, readSysctl, type Runner } from '@vpn-gateway/kernel'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -116,13 +116,21 @@ async function managedLinks(own: readonly string[]): Promise<NodeFacts['managed'
     own.map(async (link) => {
       const index = (await readFile(`/sys/class/net/${link}/ifindex`, 'utf8').catch(() => '')).trim()
       if (index === '') return []
-      const networkd = await readFile(join(run, 'systemd/netif/links', index), 'utf8').catch(() => '')
-      const manager = await readFile(join(run, 'NetworkManager/devices', index), 'utf8').catch(() => '')
-      return [
-        ...(/^ADMIN_STATE=(?!unmanaged)/m.test(networkd) ? [{ link, by: 'systemd-networkd' }] : []),
-        ...(/^managed=(1|true|full)/m.test(manager) ? [{ link, by: 'NetworkManager' }] : []),
-      ]
+      const read = (directory: string) => readTextFile(join(run, directory, index), longestState).catch(() => '')
+      const [networkd, manager] = await Promise.all(['systemd/netif/links', 'NetworkManager/devices'].map(read))
+      return managersOf(networkd, manager).map((by) => ({ link, by }))
     }),
   )
   return found.flat()
+}
+
+/** Bytes; the file of a link has some hundred, and what comes after the limit is not read. */
+const longestState = 64 * 1024
+
+/** Who manages a link by what systemd-networkd and NetworkManager keep of it. */
+export function managersOf(networkd = '', networkManager = ''): string[] {
+  return [
+    ...(/^ADMIN_STATE=(?!unmanaged)/m.test(networkd) ? ['systemd-networkd'] : []),
+    ...(/^managed=(1|true|full)/m.test(networkManager) ? ['NetworkManager'] : []),
+  ]
 }

@@ -1,5 +1,5 @@
 /** Requests to the Kubernetes API server: JSON answers and lines of JSON, with the pod's own credentials. */
-import { readFile } from 'node:fs/promises'
+import { readTextFile } from '@vpn-gateway/config'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { join } from 'node:path'
@@ -60,8 +60,11 @@ export async function getJson(api: KubernetesApi, path: string, signal: AbortSig
   }
 }
 
+/** Bytes; a bundle of certificates has a few hundred thousand at most. */
+const longestCredential = 1024 * 1024
+
 async function credential({ credentials }: KubernetesApi, name: string): Promise<string | undefined> {
-  const text = await readFile(join(credentials, name), 'utf8').catch(() => undefined)
+  const text = await readTextFile(join(credentials, name), longestCredential).catch(() => undefined)
   return text?.trim()
 }
 

@@ -2,8 +2,10 @@
  * A kind of Kubernetes objects, followed: listed once in pages, then watched from the version that the list had. A version
  * that the server has forgotten (410 Gone) means to list anew; every other end of a watch is taken up where it was left.
  */
-import { splitLines, type Log } from '@vpn-gateway/runtime'
-import { readList, readWatchEvent } from './kubernetes-object.ts'
+import { splitLines } from '@vpn-gateway/kernel'
+import type { Log } from '@vpn-gateway/runtime'
+import type { Readable } from 'node:stream'
+import { readList, readWatchEvent, type WatchEvent } from './kubernetes-object.ts'
 import { ApiError, get, getJson, type KubernetesApi } from './kubernetes-api.ts'
 
 export interface ListWatchOptions<T> {
@@ -64,15 +66,10 @@ export async function listWatch<T>(options: ListWatchOptions<T>, signal: AbortSi
     })
     const response = await get(api, `${path}?${query.toString()}`, signal)
     onProblem(undefined)
-    const take = splitLines(longestEvent, (line) => {
-      if (line !== '') apply(line)
-    })
-    // An event that is not understood ends the loop, and with it the answer: nobody would take what is left of it.
-    for await (const part of response.setEncoding('utf8')) take(part as string)
+    await readEvents(response, apply)
   }
 
-  function apply(line: string): void {
-    const { type, object } = readWatchEvent(line)
+  function apply({ type, object }: WatchEvent): void {
     if (type === 'ERROR') throw new ApiError(path, object.code, object.message)
     wait = backoff[0]
     version = object.version ?? version
@@ -106,6 +103,15 @@ export async function listWatch<T>(options: ListWatchOptions<T>, signal: AbortSi
       wait = Math.min(wait * 2, backoff[1])
     }
   }
+}
+
+/** Tells of each event of a watch until its answer ends; rejects where one is not understood. */
+export async function readEvents(answer: Readable, onEvent: (event: WatchEvent) => void): Promise<void> {
+  const take = splitLines(longestEvent, (line) => {
+    if (line !== '') onEvent(readWatchEvent(line))
+  })
+  // An event that is not understood ends the loop, and with it the answer: nobody would take what is left of it.
+  for await (const part of answer.setEncoding('utf8')) take(part as string)
 }
 
 function pause(milliseconds: number, signal: AbortSignal): Promise<void> {

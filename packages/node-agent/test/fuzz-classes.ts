@@ -3,13 +3,15 @@ import { UserError } from '@vpn-gateway/config'
 import { OutputError } from '@vpn-gateway/kernel'
 import fc from 'fast-check'
 import { isIP } from 'node:net'
+import { Readable } from 'node:stream'
 import { fuzzClass, type FuzzClass } from '../../../test/fuzz/src/class.ts'
-import { damaged, jsonLike, textLike } from '../../../test/fuzz/src/inputs.ts'
+import { bytesLike, damaged, jsonLike, textLike } from '../../../test/fuzz/src/inputs.ts'
 import { mustBeLines } from '../../../test/fuzz/src/must.ts'
-import { droppingChains, foreignAddresses, parseFeatures, rpfilterRules } from '../src/facts.ts'
+import { droppingChains, foreignAddresses, managersOf, parseFeatures, rpfilterRules } from '../src/facts.ts'
 import { ApiError } from '../src/kubernetes-api.ts'
 import { readList, readWatchEvent } from '../src/kubernetes-object.ts'
 import { internalAddress } from '../src/kubernetes-peers.ts'
+import { readEvents } from '../src/list-watch.ts'
 import { answered, membersOf, remembered } from '../src/membership.ts'
 import { apiServer } from '../src/options.ts'
 import { isUnicast } from '../src/peer-source.ts'
@@ -64,6 +66,17 @@ const chains = JSON.stringify({
   ],
 })
 
+/** Three events; names of nodes have ASCII only, other members have whatever people write. */
+const stream = `${event}\n${JSON.stringify({ type: 'ADDED', object: { ...node, note: 'Knoten \u{1F600} ü' } })}\r\n\n${event}\n`
+
+/** The bytes in up to nine parts, cut anywhere. */
+function parts(whole: fc.Arbitrary<Buffer>): fc.Arbitrary<Buffer[]> {
+  return fc.tuple(whole, fc.array(fc.nat(1000), { maxLength: 8 })).map(([bytes, cuts]) => {
+    const at = [0, ...cuts.map((each) => each % (bytes.length + 1)).sort((a, b) => a - b), bytes.length]
+    return at.slice(1).map((to, index) => bytes.subarray(at[index], to))
+  })
+}
+
 export const classes: readonly FuzzClass[] = [
   fuzzClass({
     name: 'list of the Kubernetes API (JSON)',
@@ -80,7 +93,7 @@ export const classes: readonly FuzzClass[] = [
       }),
   }),
   fuzzClass({
-    name: 'watch of the Kubernetes API (JSON)',
+    name: 'events of the Kubernetes API (JSON)',
     inputs: jsonLike([event, gone]),
     check: (line) =>
       addressOrReason(() => {
@@ -88,6 +101,34 @@ export const classes: readonly FuzzClass[] = [
         mustBeLines([new ApiError('/api/v1/nodes', object.code, object.message).message])
         return [object.value]
       }),
+  }),
+  fuzzClass({
+    name: 'watch of the Kubernetes API (bytes)',
+    inputs: fc.oneof(
+      // As it is, in whatever parts.
+      { weight: 5, arbitrary: parts(fc.constant(Buffer.from(stream))).map((all) => ({ all, events: 3 })) },
+      { weight: 5, arbitrary: parts(bytesLike([Buffer.from(stream)])).map((all) => ({ all })) },
+      { weight: 2, arbitrary: parts(jsonLike([event, gone]).map((text) => Buffer.from(text))).map((all) => ({ all })) },
+      { weight: 1, arbitrary: parts(textLike([stream]).map((text) => Buffer.from(text))).map((all) => ({ all })) },
+    ),
+    async check({ all, events }: { all: Buffer[]; events?: number }) {
+      const names: string[] = []
+      const failure = await readEvents(Readable.from(all, { objectMode: false }), ({ object }) =>
+        names.push(object.name),
+      ).catch((error: Error) => error)
+      if (failure !== undefined) mustBeLines([failure.message])
+      if (events === undefined) return
+      if (failure !== undefined || names.join() !== Array(events).fill(node.metadata.name).join())
+        throw new Error(`hears of ${names.join()}`)
+    },
+  }),
+  fuzzClass({
+    name: "networkd's and NetworkManager's files",
+    inputs: fc.tuple(
+      textLike(['# private\nADMIN_STATE=configured\nOPER_STATE=routable\n', 'ADMIN_STATE=unmanaged\n']),
+      textLike(['[device]\nmanaged=1\nroute-metric-default-ip4=100\n', 'managed=unknown\n']),
+    ),
+    check: ([networkd, manager]) => void managersOf(networkd, manager),
   }),
   fuzzClass({
     name: "answers of the peers' name",

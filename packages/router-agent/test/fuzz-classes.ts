@@ -17,7 +17,7 @@ import { encodeFlows, isTellable } from '../src/ipvs-message.ts'
 import { isWaiting } from '../src/ipvs-resync.ts'
 import { judge } from '../src/judgement.ts'
 import { parseKeepalivedData } from '../src/keepalived-data.ts'
-import { causeInKeepalivedLine, parseKeepalivedLine } from '../src/keepalived-log.ts'
+import { causeInKeepalivedLine, isWithoutRawSocket, parseKeepalivedLine } from '../src/keepalived-log.ts'
 import { countOrphans } from '../src/orphans.ts'
 import { parseStanding, type Peer } from '../src/peers.ts'
 import { parseServerLine } from '../src/stale-servers.ts'
@@ -79,6 +79,7 @@ export const classes: readonly FuzzClass[] = [
     check(line) {
       parseKeepalivedLine(line)
       causeInKeepalivedLine(line)
+      isWithoutRawSocket(line)
     },
   }),
   fuzzClass({

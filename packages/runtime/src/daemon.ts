@@ -248,13 +248,18 @@ function asInfo(line: string): LogLine {
 /** The daemon that the pid file names, if it still is that process. */
 async function findRunning(pidFile: string): Promise<Running | undefined> {
   const text = await readFile(pidFile, 'utf8').catch(() => '')
-  const match = /^(\d+) (\d+)$/.exec(text.trim())
-  if (match === null) return undefined
-  const pid = Number(match[1])
-  const started = match[2]
-  if (started === undefined || (await startTime(pid)) !== started) return undefined
+  const held = parsePidFile(text)
+  if (held === undefined) return undefined
+  const { pid, started } = held
+  if ((await startTime(pid)) !== started) return undefined
   if (!(await inOwnNetwork(pid))) return undefined
   return { pid, ended: untilGone(pid, started) }
+}
+
+/** What such a file says: a process, and when it started as `startTime` tells; undefined for any other text. */
+export function parsePidFile(text: string): { pid: number; started: string } | undefined {
+  const [, pid, started] = /^([1-9]\d{0,9}) (\d+)$/.exec(text.trim()) ?? []
+  return pid === undefined || started === undefined ? undefined : { pid: Number(pid), started }
 }
 
 /** A daemon in another network namespace serves another pod. One that may not be looked at is taken for our own. */

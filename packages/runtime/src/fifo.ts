@@ -1,8 +1,7 @@
 import { constants, openSync } from 'node:fs'
 import { rm, stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
-import { createRunner } from '@vpn-gateway/kernel'
-import { splitLines } from './lines.ts'
+import { createRunner, splitLines } from '@vpn-gateway/kernel'
 
 /** Characters; daemons' lines have a few hundred. */
 const longestLine = 4096

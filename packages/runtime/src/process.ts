@@ -48,12 +48,22 @@ async function groupLives(group: number): Promise<boolean> {
   return stats.some((stat) => stat?.group === group)
 }
 
-/** Fields 5, 14 and 15, and 22 of /proc/PID/stat (proc(5)); undefined for a zombie or no process. */
-async function readStat(pid: number): Promise<{ group: number; ticks: number; started: string } | undefined> {
-  const text = readMemoryFileIfPresent(`/proc/${pid}/stat`)
+interface ProcessStat {
+  group: number
+  ticks: number
+  started: string
+}
+
+async function readStat(pid: number): Promise<ProcessStat | undefined> {
+  return parseStat(readMemoryFileIfPresent(`/proc/${pid}/stat`))
+}
+
+/** Fields 5, 14 and 15, and 22 of /proc/PID/stat (proc(5)); undefined for a zombie, no process or what is no such file. */
+export function parseStat(text: string): ProcessStat | undefined {
   // The name in parentheses may hold blanks; what follows it does not.
   const [state, , group, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const started = fields[16]
   if (state === undefined || state === 'Z' || state === 'X' || started === undefined) return undefined
-  return { group: Number(group), ticks: Number(fields[8]) + Number(fields[9]), started }
+  const read = { group: Number(group), ticks: Number(fields[8]) + Number(fields[9]), started }
+  return Number.isFinite(read.group) && Number.isFinite(read.ticks) ? read : undefined
 }

@@ -1,14 +1,16 @@
 /** What every agent reads by this package: arguments, environment, lines of named pipes. */
 import { UserError } from '@vpn-gateway/config'
+import { splitLines } from '@vpn-gateway/kernel'
 import fc from 'fast-check'
 import { fuzzClass, type FuzzClass } from '../../../test/fuzz/src/class.ts'
 import { damaged, textLike } from '../../../test/fuzz/src/inputs.ts'
-import { mustBeLines } from '../../../test/fuzz/src/must.ts'
+import { mustBeLines, mustBeNumbers } from '../../../test/fuzz/src/must.ts'
 import { gatewayOptions } from '../../gateway-agent/src/options.ts'
 import { nodeOptions } from '../../node-agent/src/options.ts'
 import { routerOptions } from '../../router-agent/src/options.ts'
+import { parsePidFile } from '../src/daemon.ts'
+import { parseStat } from '../src/process.ts'
 import { httpClasses } from './fuzz-http.ts'
-import { splitLines } from '../src/lines.ts'
 import { Answer, commonOptions, parseListen, readOptions, type OptionDeclarations } from '../src/options.ts'
 
 const agents: readonly [string, OptionDeclarations][] = [
@@ -36,6 +38,9 @@ const flags = ['--config', '--name', '--listen', '--run-dir', '--log-level', '--
 const values = ['system.yaml', 'gateway-0', '0.0.0.0:9801', '[::]:9801', '/run/vpn-gateway', 'info', 'net1', 'yes']
 const value = fc.oneof(damaged(values), fc.constantFrom(...values), fc.string({ unit: 'binary', maxLength: 30 }))
 const variables = [...new Set(agents.flatMap(([, all]) => Object.values(all).flatMap(({ env }) => env ?? [])))]
+
+const stat =
+  '4711 (keepalived (x)) S 1 4711 4711 0 -1 4194560 1100 0 0 0 12 34 0 0 20 0 1 0 123456 1000000 300 18446744073709551615\n'
 
 export const classes: readonly FuzzClass[] = [
   ...httpClasses,
@@ -73,6 +78,18 @@ export const classes: readonly FuzzClass[] = [
       })
       for (const part of parts) take(part)
       if (told !== parts.join('').split('\n').length - 1) throw new Error('a line is missing')
+    },
+  }),
+  fuzzClass({
+    name: "a daemon's pid file and /proc/PID/stat",
+    inputs: fc.tuple(textLike(['4711 123456\n']), textLike([stat])),
+    check([file, text]) {
+      const held = parsePidFile(file)
+      if (held !== undefined) mustBeNumbers([held.pid])
+      // Whom signals go to: 0 would be this process' own group, a negative number another one.
+      if (held !== undefined && !(held.pid > 0)) throw new Error(`no process: ${held.pid}`)
+      const seen = parseStat(text)
+      if (seen !== undefined) mustBeNumbers([seen.group, seen.ticks])
     },
   }),
 ]

@@ -55,7 +55,7 @@ async function ask(url: string, timeout: number): Promise<AgentAnswer> {
   const get = async (path: string): Promise<Record<string, unknown>> => {
     const response = await fetch(`${url}/v1/${path}`, { signal: AbortSignal.timeout(timeout) })
     if (!response.ok) throw new Error(`/v1/${path}: ${response.status}`)
-    return (await response.json()) as Record<string, unknown>
+    return parseAnswer(await textOf(response))
   }
   try {
     const status = await get('status')
@@ -76,6 +76,33 @@ async function ask(url: string, timeout: number): Promise<AgentAnswer> {
     const kind = services.find((service) => service.port === port)?.kind ?? 'node'
     return { url, kind, problem: reasonOf(error), details: {} }
   }
+}
+
+/** Bytes of one answer; a router with hundreds of services has a tenth of it. */
+const longestAnswer = 2 * 1024 * 1024
+
+async function textOf(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of response.body ?? []) {
+    length += chunk.length
+    if (length > longestAnswer) throw new Error('the answer is too long')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/** The members of an answer; throws where it is no JSON object. The message is one line and repeats nothing of it. */
+export function parseAnswer(text: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new Error('the answer is no JSON', { cause: error })
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Error('the answer is no JSON object')
+  return value as Record<string, unknown>
 }
 
 function kindOf(agent: unknown): AgentAnswer['kind'] | undefined {

@@ -62,7 +62,7 @@ function gatewayRow(answer: AgentAnswer): string[] {
     nameOf(answer),
     text(status, 'tunnel') ?? '-',
     text(tunnel, 'exitAddress') ?? '-',
-    ages.length === 0 ? '-' : `${Math.min(...ages)} s ago`,
+    ages.length === 0 ? '-' : `${ages.reduce((least, age) => Math.min(least, age))} s ago`,
     stateOf(answer),
   ]
 }
@@ -109,14 +109,15 @@ function flowRows(routers: readonly AgentAnswer[], gateways: readonly AgentAnswe
       return address === undefined ? [] : [[address, nameOf(answer)]]
     }),
   )
-  const addresses = [...new Set([...names.keys(), ...servers.map(({ address }) => address)])]
+  const byAddress = Map.groupBy(servers, ({ address }) => address)
+  const addresses = [...new Set([...names.keys(), ...byAddress.keys()])]
   return addresses.map((address) => {
-    const of = servers.filter((server) => server.address === address)
+    const of = byAddress.get(address) ?? []
     const sum = (key: string) => String(of.reduce((total, { count }) => total + count(key), 0))
     return [
       names.get(address) ?? '-',
       address,
-      of.length === 0 ? 'none' : String(Math.max(...of.map(({ count }) => count('weight')))),
+      of.length === 0 ? 'none' : String(largest(of.map(({ count }) => count('weight')))),
       sum('activeConnections'),
       sum('inactiveConnections'),
     ]
@@ -191,7 +192,7 @@ function texts(answer: Answer, key: string): string[] {
 /** Columns as wide as their widest cell; names, which come first, are cut where the screen is narrower. None without rows. */
 function table(head: string[], rows: readonly string[][]): string[] {
   if (rows.length === 0) return []
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)))
+  const widths = head.map((title, column) => largest([title, ...rows.map((row) => row[column] ?? '')].map(lengthOf)))
   const [first = 0, ...others] = widths
   const room = others.reduce((left, width) => left - width - gap.length, screenWidth)
   widths[0] = Math.min(first, Math.max(room, shortestName))
@@ -202,6 +203,10 @@ function table(head: string[], rows: readonly string[][]): string[] {
       .trimEnd(),
   )
 }
+
+/** Of any number of them: an argument each would exhaust the stack. */
+const largest = (numbers: readonly number[]): number => numbers.reduce((most, each) => Math.max(most, each))
+const lengthOf = ({ length }: string): number => length
 
 const shortestName = 12
 const gap = '  '
