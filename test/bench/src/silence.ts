@@ -1,5 +1,6 @@
 /** How long clients hear nothing when a router goes, in every way that a router can go. */
-import { awaitTakeover, pairOf, routersOf } from '@vpn-gateway/demo/awaiting'
+import { awaitTakeover, pairOf } from '@vpn-gateway/demo/awaiting'
+import { awaitRoutersReady, routerFailovers } from '@vpn-gateway/demo/router-failovers'
 import { awaitCondition, sumReports, type FlowReport, type Flows, type Lab } from '@vpn-gateway/lab'
 import type { Benchmark, Figure, Say } from './benchmark.ts'
 import { median, worst } from './statistics.ts'
@@ -11,55 +12,6 @@ const clients = ['client-0', 'client-1'] as const
 /** Answers that the clients together get in a second. */
 const aSecond = (clients.length * 1000) / pace
 
-interface Failover {
-  title: string
-  how: string
-  /** Does it to the active router. */
-  happen(lab: Lab, active: string): Promise<unknown> | void
-  /** Takes it back, once another router has taken over. */
-  mend(lab: Lab, active: string): Promise<unknown> | void
-}
-
-const failovers: readonly Failover[] = [
-  {
-    title: 'router cut off',
-    how: 'the switch drops all from and to the active router: no goodbye, no lost carrier',
-    happen: (lab, active) => lab.faults.cutRouter(active),
-    mend: (lab, active) => lab.faults.healRouter(active),
-  },
-  {
-    title: 'router killed',
-    how: 'all processes of the active router get SIGKILL',
-    async happen(lab, active) {
-      lab.faults.signalRouter(active, 'SIGKILL')
-      await lab.agents.kill(active)
-    },
-    mend: (lab, active) => lab.agents.start(active),
-  },
-  {
-    title: 'router stopped',
-    how: 'all processes of the active router get SIGSTOP',
-    happen: (lab, active) => lab.faults.signalRouter(active, 'SIGSTOP'),
-    mend: (lab, active) => lab.faults.signalRouter(active, 'SIGCONT'),
-  },
-  {
-    title: 'rolling restart',
-    how: 'the standby, then the active router: SIGTERM, a new agent, ready',
-    async happen(lab, active) {
-      const { standby } = await pairOf(lab)
-      await restart(lab, standby)
-      await restart(lab, active)
-    },
-    mend: () => undefined,
-  },
-]
-
-async function restart(lab: Lab, router: string): Promise<void> {
-  await lab.agents.stop(router)
-  lab.agents.start(router)
-  await lab.agents.awaitReady(router)
-}
-
 export const silenceBenchmark: Benchmark = {
   title: 'Silence: a probe every 10 ms while a router goes',
   lab: true,
@@ -67,12 +19,12 @@ export const silenceBenchmark: Benchmark = {
 }
 
 async function measure(lab: Lab, rounds: number, say: Say): Promise<Figure[]> {
-  await recovered(lab)
+  await awaitRoutersReady(lab)
   const probes = await Promise.all(
     clients.map((client) => lab.startFlows({ client, count: 1, intervalMs: pace, protocol: 'udp' })),
   )
   const calm: number[] = []
-  const silences = failovers.map((failover) => ({ failover, milliseconds: [] as number[] }))
+  const silences = routerFailovers.map((failover) => ({ failover, milliseconds: [] as number[] }))
   for (let round = 1; round <= rounds; round += 1) {
     calm.push((await observed(probes, async () => undefined)).longestSilenceMs)
     for (const { failover, milliseconds } of silences) {
@@ -86,7 +38,7 @@ async function measure(lab: Lab, rounds: number, say: Say): Promise<Figure[]> {
       const moved = Object.keys(perExit).filter((exit) => exit.includes('+'))
       if (moved.length > 0) throw new Error(`${failover.title}: a probe changed its exit: ${moved.join(', ')}`)
       await failover.mend(lab, active)
-      await recovered(lab)
+      await awaitRoutersReady(lab)
     }
   }
   await Promise.all(probes.map((probe) => probe.stop()))
@@ -117,10 +69,4 @@ async function observed(probes: readonly Flows[], happen: () => Promise<void>): 
     },
     { timeoutMs: 60_000 },
   )
-}
-
-/** Waits until every router is ready, which a standby is once it was told all flows, and one holds the VIP. */
-async function recovered(lab: Lab): Promise<void> {
-  await Promise.all(routersOf(lab).map((name) => lab.agents.awaitReady(name)))
-  await pairOf(lab)
 }

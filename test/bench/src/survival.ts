@@ -1,14 +1,14 @@
 /** What each fault costs of many flows, with vpn-gateway and with what is usually done instead: `npm run compare`. */
 import { compareWays } from '@vpn-gateway/compare/comparison'
-import { titleOf, type Cost, type WayResult } from '@vpn-gateway/compare/result'
+import {
+  eventNames,
+  takesGateway,
+  titleOf,
+  titleOfEvent,
+  type EventName,
+  type WayResult,
+} from '@vpn-gateway/compare/result'
 import type { Benchmark, Figure } from './benchmark.ts'
-
-const events: readonly [key: 'dies' | 'returns' | 'drains' | 'routerCut', title: string][] = [
-  ['dies', 'a gateway dies'],
-  ['returns', 'it comes back'],
-  ['drains', 'a gateway drains'],
-  ['routerCut', 'the active router is cut off'],
-]
 
 export const survivalBenchmark: Benchmark = {
   title: 'Survival: flows that each fault costs',
@@ -16,10 +16,7 @@ export const survivalBenchmark: Benchmark = {
   mostFlows: 1000,
   async run(say, { flows }) {
     const results = await compareWays(flows?.[0] ?? 1000, say)
-    return [
-      ...results.map(spread),
-      ...events.flatMap(([key, title]) => results.flatMap((way) => lost(way, key, title))),
-    ]
+    return [...results.map(spread), ...eventNames.flatMap((event) => results.flatMap((way) => lost(way, event)))]
   },
 }
 
@@ -33,17 +30,17 @@ function spread({ way, spread: perGateway }: WayResult): Figure {
   }
 }
 
-function lost(result: WayResult, key: (typeof events)[number][0], title: string): Figure[] {
-  const cost: Cost | undefined = result[key]
+function lost({ way, costs }: WayResult, event: EventName): Figure[] {
+  const cost = costs[event]
   if (cost === undefined) return []
-  const ours = result.way === 'vpn-gateway'
+  const ours = way === 'vpn-gateway'
   return [
     {
-      figure: `${title}: lost with ${titleOf(result.way)}`,
+      figure: `${titleOfEvent(event)}: lost with ${titleOf(way)}`,
       value: cost.lost,
       unit: 'count',
       method: `of ${cost.flows} TCP flows, ${cost.held} of them through that gateway: reset, or without an answer; ${cost.innocent} of the lost were not${ours ? '' : '; next hops are changed by hand, at once'}`,
-      ...(ours ? { most: key === 'dies' ? cost.held : 0 } : {}),
+      ...(ours ? { most: takesGateway(event) ? cost.held : 0 } : {}),
     },
   ]
 }

@@ -2,10 +2,17 @@
 import type { Lab } from '@vpn-gateway/lab'
 import type { Way } from './result.ts'
 
+/** A gateway that packets are sent to. */
+interface NextHop {
+  address: string
+  /** Of new flows, in proportion to the other hops'. */
+  weight: number
+}
+
 /** A router whose next hops are taken out and put back by whoever watches the gateways. */
 export interface EcmpRouter {
-  /** Makes these gateways, by their addresses, the next hops. */
-  use(gateways: readonly string[]): Promise<void>
+  /** Makes these gateways the next hops. */
+  use(hops: readonly NextHop[]): Promise<void>
 }
 
 /** Table of the product's router for what IPVS does not carry; its rule for packets from the gateway network is still there. */
@@ -32,7 +39,6 @@ export async function openEcmpRouter(lab: Lab, router: string, way: Exclude<Way,
   // Nobody may go on sending to the MAC of a router that has ended.
   for (const { name, kind } of lab.topology.pods) if (kind !== 'router') await run(name, 'ip neigh flush dev net1')
 
-  const hops = (gateways: readonly string[]) => gateways.map((via) => `nexthop via ${via} dev net1`).join(' ')
   const ids = new Map<string, number>()
   const idOf = (gateway: string) => {
     const id = ids.get(gateway) ?? ids.size + 1
@@ -40,18 +46,20 @@ export async function openEcmpRouter(lab: Lab, router: string, way: Exclude<Way,
     return id
   }
   return {
-    async use(gateways) {
+    async use(hops) {
       if (way === 'ecmp') {
-        await run(router, `ip route replace default table ${table} ${hops(gateways)}`)
+        const list = hops.map(({ address, weight }) => `nexthop via ${address} dev net1 weight ${weight}`).join(' ')
+        await run(router, `ip route replace default table ${table} ${list}`)
         return
       }
-      const members = gateways.map((via) => `ip nexthop replace id ${idOf(via)} via ${via} dev net1`)
+      const members = hops.map(({ address }) => `ip nexthop replace id ${idOf(address)} via ${address} dev net1`)
+      const list = hops.map(({ address, weight }) => `${idOf(address)},${weight}`).join('/')
       const kind = `type resilient buckets ${buckets} idle_timer ${idleTimer} unbalanced_timer 0`
       await run(
         router,
         [
           ...members,
-          `ip nexthop replace id ${group} group ${gateways.map(idOf).join('/')} ${kind}`,
+          `ip nexthop replace id ${group} group ${list} ${kind}`,
           `ip route replace default table ${table} nhid ${group}`,
         ].join('\n'),
       )

@@ -10,8 +10,8 @@ import { renderTable, type WayResult } from './result.ts'
 const root = resolve(import.meta.dirname, '../../..')
 const help = `usage: npm run compare -- [OPTION]…
 
-Counts in the lab what a dead, returning and draining gateway and a dead router cost: with vpn-gateway, with ECMP routes
-hashed on layers 3 and 4, and with a resilient nexthop group.
+Counts in the lab what each fault costs, of gateways that die, return, drain and get another weight, and of routers: with
+vpn-gateway, with ECMP routes hashed on layers 3 and 4, and with a resilient nexthop group.
 
   --flows N     long-lived flows, 30 to 1000 (default 60)
   --json FILE   write the figures as JSON too

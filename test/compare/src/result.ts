@@ -3,6 +3,28 @@
 /** Ways to spread flows over gateways. */
 export type Way = 'vpn-gateway' | 'ecmp' | 'resilient'
 
+/** Everything that happens, in this order, and what it is called on paper. */
+const events = {
+  dies: 'a gateway dies',
+  returns: 'it comes back',
+  silent: 'a tunnel carries nothing',
+  heard: 'it carries again',
+  drains: 'a gateway drains',
+  serves: 'it serves again',
+  weighs: 'a gateway gets twice the weight',
+  'router cut off': 'the active router is cut off',
+  'router killed': 'its processes are killed',
+  'router stopped': 'its processes are stopped',
+  'rolling restart': 'both routers restart',
+} as const
+
+export type EventName = keyof typeof events
+export const eventNames = Object.keys(events) as EventName[]
+export const titleOfEvent = (name: EventName): string => events[name]
+
+/** Whether a gateway goes without a word, so that its own flows have to end. */
+export const takesGateway = (name: EventName): boolean => name === 'dies' || name === 'silent'
+
 /** What one event cost. */
 export interface Cost {
   /** Flows that were open before. */
@@ -19,13 +41,10 @@ export interface WayResult {
   way: Way
   /** Flows for each exit, in the order of the gateways. */
   spread: number[]
-  dies: Cost
-  /** Milliseconds from the gateway's death until nothing was sent to it any more; undefined where that is done by hand. */
+  /** What each event cost; those of routers are absent where there is no second one to take over. */
+  costs: Partial<Record<EventName, Cost>>
+  /** Milliseconds from the gateway's death until nothing was sent to it any more; absent where that is done by hand. */
   outAfterMs?: number
-  returns: Cost
-  drains: Cost
-  /** Undefined where there is no second router to take over. */
-  routerCut?: Cost
 }
 
 const titles: Readonly<Record<Way, string>> = {
@@ -39,22 +58,22 @@ export const titleOf = (way: Way): string => titles[way]
 
 /** Renders the table in Markdown. */
 export function renderTable(results: readonly WayResult[]): string {
-  const rows: [string, (result: WayResult) => string][] = [
-    ['spread', ({ spread }) => spread.join(' / ')],
-    ['a gateway dies', ({ dies }) => `${dies.lost} lost, ${dies.held} were its own`],
-    [
-      'it is out of service after',
-      ({ outAfterMs }) => (outAfterMs === undefined ? 'by hand' : `${(outAfterMs / 1000).toFixed(1)} s`),
-    ],
-    ['it comes back', ({ returns }) => `${returns.lost} lost`],
-    ['a gateway drains', ({ drains }) => `${drains.lost} lost`],
-    ['the active router is cut off', ({ routerCut }) => (routerCut === undefined ? '—' : `${routerCut.lost} lost`)],
-  ]
-  const flows = results[0]?.dies.flows ?? 0
+  const cost = (event: EventName, { costs }: WayResult): string => {
+    const { lost, held } = costs[event] ?? {}
+    if (lost === undefined) return '—'
+    return takesGateway(event) ? `${lost} lost, ${held} were its own` : `${lost} lost`
+  }
+  const out = ({ outAfterMs }: WayResult) =>
+    outAfterMs === undefined ? 'by hand' : `${(outAfterMs / 1000).toFixed(1)} s`
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  const row = (title: string, cell: (result: WayResult) => string) => line([title, ...results.map(cell)])
   return [
-    line([`of ${flows} flows`, ...results.map(({ way }) => titleOf(way))]),
+    line([`of ${results[0]?.costs.dies?.flows ?? 0} flows`, ...results.map(({ way }) => titleOf(way))]),
     line(['---', ...results.map(() => '---')]),
-    ...rows.map(([title, cell]) => line([title, ...results.map(cell)])),
+    row('spread', ({ spread }) => spread.join(' / ')),
+    ...eventNames.flatMap((event) => [
+      row(titleOfEvent(event), (result) => cost(event, result)),
+      ...(event === 'dies' ? [row('it is out of service after', out)] : []),
+    ]),
   ].join('\n')
 }
