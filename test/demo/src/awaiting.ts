@@ -16,7 +16,10 @@ export function exitOf(lab: Lab, gateway: string): string {
   return lab.topology.providers.find((provider) => provider.gateway === gateway)?.exit ?? ''
 }
 
-/** Waits until the active router resets what it does not know: one that has just become active is still being told. */
+/**
+ * Waits until the active router resets what it does not know, and nothing else: one that has just become active is still
+ * being told, one that has just got its gateways back still refuses all.
+ */
 export async function awaitSettled(lab: Lab): Promise<void> {
   await awaitCondition(
     'the active router to have settled',
@@ -24,7 +27,7 @@ export async function awaitSettled(lab: Lab): Promise<void> {
       const router = await lab.activeRouter()
       if (router === undefined) return undefined
       const table = await lab.exec(router, ['nft', 'list', 'table', 'ip', 'vpn_gateway_orphans'])
-      return table.includes('tcp reset') ? true : undefined
+      return table.includes('tcp reset') && !table.includes('chain early') ? true : undefined
     },
     { timeoutMs: 60_000, intervalMs: 500 },
   )

@@ -6,7 +6,7 @@ import type { Footprint, HostFootprint, ProgramFootprint } from '@vpn-gateway/la
  * by tens of MiB before it collects what is old; other programs have neither.
  */
 const allowed = {
-  agent: { descriptors: 16, memoryMiB: 40 },
+  agent: { descriptors: 8, memoryMiB: 32 },
   other: { descriptors: 4, memoryMiB: 4 },
 }
 const allowedTo = (program: string) => (program.endsWith('-agent') ? allowed.agent : allowed.other)
