@@ -8,9 +8,12 @@ const loaded = (await Promise.all(modules.map((module) => import(module)))) as {
 const classes = loaded.flatMap((module) => module.classes)
 
 parentPort?.on('message', (question: Question) => {
-  void answerTo(question).then((answer) => parentPort?.postMessage(answer))
+  void answerTo(question).then((answer) => parentPort?.postMessage(answer, []))
 })
-parentPort?.postMessage(classes.map(({ name, patience }): Named => ({ name, patience })))
+parentPort?.postMessage(
+  classes.map(({ name, patience }): Named => ({ name, patience })),
+  [],
+)
 
 async function answerTo(question: Question): Promise<Answer> {
   try {

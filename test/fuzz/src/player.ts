@@ -76,7 +76,7 @@ export function createPlayer(modules: readonly URL[], maxOldGenerationSizeMb = m
 
   async function ask(question: Question, ...others: readonly Promise<never>[]): Promise<Answer> {
     const asked = await open()
-    asked.postMessage(question)
+    asked.postMessage(question, [])
     // `once` rejects with what the thread died of.
     const [answer] = (await Promise.race([once(asked, 'message'), ...others])) as [Answer]
     return answer

@@ -11,7 +11,7 @@ export const classes: readonly FuzzClass[] = [
     name: 'endless',
     inputs: numbers,
     check(input) {
-      while (input % 100 === 7);
+      for (let [found, turns] = [input % 100 === 7, 0]; found; turns += 1) found = turns >= 0
     },
   }),
   fuzzClass({
@@ -24,7 +24,7 @@ export const classes: readonly FuzzClass[] = [
     inputs: numbers,
     check() {
       const all: unknown[] = []
-      for (;;) all.push(Array<unknown>(100_000).fill(all))
+      for (;;) all.push(Array<number>(100_000).fill(0.5))
     },
   }),
   fuzzClass({
