@@ -26,14 +26,14 @@ const pause = 10
 const tolerance = 2000
 /** Milliseconds after which a standby that lacks flows is told again. */
 const again = 5000
-/** Milliseconds from the loss of a gateway until flows that send anything have gone on through another one. */
+/** Milliseconds from the loss of a gateway until flows that send something every few seconds go on through another one. */
 const moving = 5000
 
 interface Told {
   /** By performance.now(). */
   at: number
   liveGateways: number
-  /** When it was heard to have lost a gateway since, by performance.now(). */
+  /** When it was heard to have lost a gateway, whose flows may not all have moved when it was told; by performance.now(). */
   lostAt?: number
 }
 
@@ -79,7 +79,13 @@ export function createIpvsResync({
       }
     }
     if (flows.length > 0) await flush()
-    for (const { address, liveGateways } of to) told.set(address, { at: performance.now(), liveGateways })
+    for (const { address, liveGateways, heardAt } of to) {
+      const before = told.get(address)
+      // Who is told for the first time may have lost a gateway just before; flows may go on moving after what was told.
+      const lostAt = before === undefined ? heardAt : before.lostAt
+      const isMoving = lostAt !== undefined && heardAt - lostAt <= moving
+      told.set(address, { at: performance.now(), liveGateways, ...(isMoving ? { lostAt } : {}) })
+    }
     log.info(
       { routers: to.map(({ address }) => address), flows: count, milliseconds: Math.round(performance.now() - began) },
       'told a standby all flows',

@@ -169,11 +169,14 @@ async function toldAfter(looks: readonly { liveGateways: number; seconds: number
 test('a standby that loses a gateway and finds it again is told once more', async () => {
   const looks = [3, 3, 2, 2, 3, 3].map((liveGateways, seconds) => ({ liveGateways, seconds }))
   expect(await toldAfter(looks)).toEqual([1, 1, 1, 1, 2, 2])
+  // What is still moving then is told later.
+  const later = [...looks, { liveGateways: 3, seconds: 8 }, { liveGateways: 3, seconds: 20 }]
+  expect(await toldAfter(later)).toEqual([1, 1, 1, 1, 2, 2, 3, 3])
 })
 
 test('a standby that lost a gateway is told once the flows have moved, and not again', async () => {
-  const looks = [0, 1, 4, 7, 20].map((seconds) => ({ liveGateways: seconds === 0 ? 3 : 2, seconds }))
-  expect(await toldAfter(looks)).toEqual([1, 1, 1, 2, 2])
+  const looks = [0, 6, 7, 10, 13, 26].map((seconds) => ({ liveGateways: seconds < 7 ? 3 : 2, seconds }))
+  expect(await toldAfter(looks)).toEqual([1, 2, 2, 2, 3, 3])
 })
 
 const active: Peer = { ...standby, vrrp: 'MASTER', holdsVip: true }
