@@ -262,7 +262,13 @@ test('one that takes too long is named, and does not keep the others waiting', a
   expect(output).toContain('gateway-0')
 })
 
-test('an answer without end is given up after two megabytes, and one that is no object is named as such', async () => {
+test('an answer that is missing beside others is a problem, not a table that says none', async () => {
+  const { '/v1/vrrp': _vrrp, ...others } = answers.router
+  const { output } = await run(['status', ...(await asked(others))])
+  expect(output).toContain('router-0: /v1/vrrp: HTTP 404')
+})
+
+test('an answer without end is given up, and one that is no object is named as such', async () => {
   let sent = 0
   const server = createServer((_, response) => {
     const part = Buffer.alloc(64 * 1024, ' ')

@@ -11,6 +11,8 @@ export interface AgentAnswer {
   status?: Record<string, unknown>
   /** Answers of its other routes, by name. */
   details: Record<string, unknown>
+  /** Why others of them could not be had, one line each; absent when all were. */
+  missing?: string[]
 }
 
 /** The headless Services and ports of the manifests. */
@@ -54,7 +56,7 @@ export async function askAgents(urls: readonly string[], timeout: number): Promi
 async function ask(url: string, timeout: number): Promise<AgentAnswer> {
   const get = async (path: string): Promise<Record<string, unknown>> => {
     const response = await fetch(`${url}/v1/${path}`, { signal: AbortSignal.timeout(timeout) })
-    if (!response.ok) throw new Error(`/v1/${path}: ${response.status}`)
+    if (!response.ok) throw new Error(`HTTP ${response.status}`)
     return parseAnswer(await textOf(response))
   }
   try {
@@ -63,6 +65,9 @@ async function ask(url: string, timeout: number): Promise<AgentAnswer> {
     if (kind === undefined) throw new Error('is no agent of this system')
     const names = details[kind]
     const answers = await Promise.allSettled(names.map(get))
+    const missing = answers.flatMap((answer, index) =>
+      answer.status === 'rejected' ? [`/v1/${names[index] ?? ''}: ${reasonOf(answer.reason)}`] : [],
+    )
     return {
       url,
       kind,
@@ -70,6 +75,7 @@ async function ask(url: string, timeout: number): Promise<AgentAnswer> {
       details: Object.fromEntries(
         answers.flatMap((answer, index) => (answer.status === 'fulfilled' ? [[names[index] ?? '', answer.value]] : [])),
       ),
+      ...(missing.length > 0 ? { missing } : {}),
     }
   } catch (error) {
     const port = Number(new URL(url).port)
@@ -78,8 +84,8 @@ async function ask(url: string, timeout: number): Promise<AgentAnswer> {
   }
 }
 
-/** Bytes of one answer; a router with hundreds of services has a tenth of it. */
-const longestAnswer = 2 * 1024 * 1024
+/** Bytes of one answer: a router with 257 services of 250 gateways each, the most that a system file can ask for, has 13 MB. */
+const longestAnswer = 16 * 1024 * 1024
 
 async function textOf(response: Response): Promise<string> {
   const chunks: Uint8Array[] = []

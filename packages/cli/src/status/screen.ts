@@ -25,6 +25,7 @@ export function statusScreen(answers: readonly AgentAnswer[], problems: readonly
         ? texts(answer.status, 'reasons').map((reason) => `${nameOf(answer)}: ${reason}`)
         : [`${nameOf(answer)}: ${answer.problem}`],
     ),
+    ...answers.flatMap((answer) => (answer.missing ?? []).map((why) => `${nameOf(answer)}: ${why}`)),
     ...routers.flatMap((router) =>
       texts(member(router.status, 'systemFile'), 'problems').map(
         (problem) => `${nameOf(router)}: system file not used: ${problem}`,
