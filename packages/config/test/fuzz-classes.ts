@@ -82,7 +82,7 @@ export const classes: readonly FuzzClass[] = [
     name: 'system file of any size',
     // Linear: sixteen times as much as the class above has. What is quadratic takes a minute.
     most: 4000,
-    every: 1000,
+    every: 200,
     inputs: fc.oneof(
       { weight: 3, arbitrary: repeated([whole, published], longest) },
       { weight: 1, arbitrary: fc.nat().map(manyItems) },

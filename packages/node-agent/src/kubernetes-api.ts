@@ -65,6 +65,8 @@ const longestCredential = 1024 * 1024
 
 async function credential({ credentials }: KubernetesApi, name: string): Promise<string | undefined> {
   const text = await readTextFile(join(credentials, name), longestCredential).catch(() => undefined)
+  if (text !== undefined && text.length > longestCredential)
+    throw new Error(`the service account's ${name} is longer than ${longestCredential} bytes`)
   return text?.trim()
 }
 

@@ -75,7 +75,7 @@ console.log(`seed ${seed}, ${inputs} inputs a class`)
 row('class', 'inputs', 'inputs/s', 'heap growth', 'slowest')
 for (const each of chosen) {
   try {
-    const onProgress = (begun: number) => console.error(`  ${each.name}: ${begun} of ${inputs}`)
+    const onProgress = (begun: number) => console.error(`  ${each.name}: ${begun} inputs`)
     const result = await player.play(each, { inputs, seed }, { onProgress })
     results.push(result)
     row(

@@ -64,8 +64,14 @@ export function createPlayer(modules: readonly URL[], maxOldGenerationSizeMb = m
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb },
     })
-    ;[classes] = (await once(thread, 'message')) as [readonly Named[]]
-    return thread
+    const opened = thread
+    // What a class has left behind may throw when nothing is asked: whoever asks next has another thread.
+    opened.on('error', () => undefined)
+    opened.on('exit', () => {
+      if (thread === opened) thread = undefined
+    })
+    ;[classes] = (await once(opened, 'message')) as [readonly Named[]]
+    return opened
   }
 
   async function close(): Promise<void> {
@@ -76,10 +82,17 @@ export function createPlayer(modules: readonly URL[], maxOldGenerationSizeMb = m
 
   async function ask(question: Question, ...others: readonly Promise<never>[]): Promise<Answer> {
     const asked = await open()
+    const answered = new AbortController()
+    const { signal } = answered
+    const ended = once(asked, 'exit', { signal }).then(() => Promise.reject(new Error('ends the program')))
     asked.postMessage(question, [])
-    // `once` rejects with what the thread died of.
-    const [answer] = (await Promise.race([once(asked, 'message'), ...others])) as [Answer]
-    return answer
+    try {
+      // `once` rejects with what the thread died of.
+      const [answer] = (await Promise.race([once(asked, 'message', { signal }), ended, ...others])) as [Answer]
+      return answer
+    } finally {
+      answered.abort()
+    }
   }
 
   /** The input at which the thread was, by another thread. */

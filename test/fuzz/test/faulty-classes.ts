@@ -37,6 +37,7 @@ export const classes: readonly FuzzClass[] = [
       return new Promise(() => undefined)
     },
   }),
+  fuzzClass({ name: 'exiting', inputs: numbers, check: () => process.exit(3) }),
   fuzzClass({
     name: 'keeping',
     inputs: numbers,

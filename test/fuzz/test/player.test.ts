@@ -12,6 +12,7 @@ test.each([
   ['endless pattern', /^endless pattern: does not end within 2 s\ninput 1 of seed 1: "a{60}"/],
   ['greedy', /^greedy: .*memory.*\ninput 1 of seed 1: \d+/],
   ['deadly', /^deadly: thrown where nobody catches it\ninput 1 of seed 1: \d+/],
+  ['exiting', /^exiting: ends the program\ninput 1 of seed 1: \d+/],
   ['keeping', /^keeping: the heap grew by \d+ bytes over 1000 inputs$/],
 ])('an input that is %s fails its class, and the next one is played', { timeout: 120_000 }, async (name, said) => {
   const failure = await player
