@@ -1,6 +1,8 @@
 /** A process that answers over HTTP, from its start on. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { get } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** Milliseconds between two questions. */
@@ -51,14 +53,22 @@ export async function startAnswering(
   }
 }
 
-async function answers({ port, path, says }: Question): Promise<boolean> {
-  const url = `http://127.0.0.1:${port}${path}`
-  try {
+function answers({ port, path, says }: Question): Promise<boolean> {
+  return new Promise((resolve) => {
     // A connection of its own each time, which ends with the program.
-    const answer = await fetch(url, { headers: { connection: 'close' }, signal: AbortSignal.timeout(longest) })
-    const page = await answer.text()
-    return answer.status === 200 && (says === undefined || page.includes(says))
-  } catch {
-    return false
-  }
+    get({ host: '127.0.0.1', port, path, agent: false, timeout: longest }, (response) => {
+      const isOk = response.statusCode === 200
+      if (!isOk || says === undefined) {
+        response.resume()
+        resolve(isOk)
+      } else {
+        text(response).then(
+          (page) => resolve(page.includes(says)),
+          () => resolve(false),
+        )
+      }
+    })
+      .once('timeout', () => resolve(false))
+      .once('error', () => resolve(false))
+  })
 }

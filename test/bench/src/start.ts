@@ -24,6 +24,7 @@ const agents = {
 } as const satisfies Record<string, readonly string[]>
 /** Milliseconds that an agent may take on an idle machine. */
 const promised = 300
+
 export const startBenchmark: Benchmark = {
   title: 'Start: from the process to the first answer',
   prepare: ensureImages,

@@ -34,13 +34,25 @@ function lost({ way, costs }: WayResult, event: EventName): Figure[] {
   const cost = costs[event]
   if (cost === undefined) return []
   const ours = way === 'vpn-gateway'
+  const title = titleOfEvent(event)
   return [
     {
-      figure: `${titleOfEvent(event)}: lost with ${titleOf(way)}`,
+      figure: `${title}: lost with ${titleOf(way)}`,
       value: cost.lost,
       unit: 'count',
       method: `of ${cost.flows} TCP flows, ${cost.held} of them through that gateway: reset, or without an answer; ${cost.innocent} of the lost were not${ours ? '' : '; next hops are changed by hand, at once'}`,
       ...(ours ? { most: takesGateway(event) ? cost.held : 0 } : {}),
     },
+    ...(ours && takesGateway(event)
+      ? [
+          {
+            figure: `${title}: lost of other gateways with ${titleOf(way)}`,
+            value: cost.innocent,
+            unit: 'count' as const,
+            method: 'of these, the ones that were reset and did not go through that gateway',
+            most: 0,
+          },
+        ]
+      : []),
   ]
 }

@@ -114,7 +114,7 @@ async function measure(lab: Lab, steering: Steering, count: number, say: Say): P
   for (const { name, gateway, happen, undo } of happenings) {
     const cost = await costOf(lab, traffic, gateway, happen)
     result.costs[name] = cost
-    const own = gateway === undefined ? '' : `, ${cost.held} were its own`
+    const own = gateway === undefined ? '' : `, ${cost.lost - cost.innocent} of its own ${cost.held}`
     say(`${way}: ${titleOfEvent(name)}: ${cost.lost} of ${cost.flows} lost${own}`)
     await undo?.()
   }

@@ -31,7 +31,7 @@ export interface Cost {
   flows: number
   /** Flows that ended or fell silent. */
   lost: number
-  /** Of them, those that did not go through the gateway that the event was about. */
+  /** Of them, those that were reset and did not go through the gateway that the event was about. */
   innocent: number
   /** Flows that went through that gateway before; 0 where the event is about none. */
   held: number
@@ -59,9 +59,9 @@ export const titleOf = (way: Way): string => titles[way]
 /** Renders the table in Markdown. */
 export function renderTable(results: readonly WayResult[]): string {
   const cost = (event: EventName, { costs }: WayResult): string => {
-    const { lost, held } = costs[event] ?? {}
-    if (lost === undefined) return '—'
-    return takesGateway(event) ? `${lost} lost, ${held} were its own` : `${lost} lost`
+    const { lost, innocent, held } = costs[event] ?? {}
+    if (lost === undefined || innocent === undefined) return '—'
+    return takesGateway(event) ? `${lost} lost, ${lost - innocent} of its own ${held}` : `${lost} lost`
   }
   const out = ({ outAfterMs }: WayResult) =>
     outAfterMs === undefined ? 'by hand' : `${(outAfterMs / 1000).toFixed(1)} s`
