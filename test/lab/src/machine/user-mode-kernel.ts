@@ -88,8 +88,12 @@ async function build(work: string, root: string, log: Log): Promise<string> {
 
   const source = join(work, 'source')
   const inSource = run(source)
-  await inSource('patch', ['--strip=1', '--forward', '--batch', `--input=${fileURLToPath(PATCH)}`]).catch(() =>
-    log('the source differs where it would be mended: building it as it is'),
+  await inSource('patch', ['--strip=1', '--forward', '--batch', `--input=${fileURLToPath(PATCH)}`]).catch(
+    (error: unknown) => {
+      // patch(1): 1 where some of it does not fit, 2 for all else.
+      if (!(error instanceof ExecaError) || error.exitCode !== 1) throw error
+      log('the source differs where it would be mended: building it as it is')
+    },
   )
   await copyFile(CONFIG, join(source, 'vpn-gateway.config'))
   await inSource('make', ['ARCH=um', 'x86_64_defconfig'])
