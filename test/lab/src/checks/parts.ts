@@ -23,8 +23,8 @@ export const testHelp = `usage: npm test -- [PART]... [OPTION]...
 
 Runs all parts, or those that are named: static (lint, types, unused code), unit, kernel (each agent on a
 real kernel) and lab (the whole system). The last two need a virtual machine, which is started for them.
-Where nothing is chosen, files that take long are left out, and named: chaos, failover and leaks, which have commands of
-their own, and more where the processor is emulated.
+Where nothing is chosen, files that take long are left out, and named: failover and leaks, which have commands of their
+own, and more where the processor is emulated.
 The last line is "N passed, N failed".
 
   --file TEXT      only test files whose names contain this; may be repeated

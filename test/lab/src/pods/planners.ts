@@ -22,6 +22,8 @@ export interface Planners {
   stop(): void
 }
 
+/** Nice value above that of whoever asks (nice(1)). */
+const plannerNice = 5
 /** Milliseconds that a plan may take: emulated, while the system itself comes first. */
 const timeoutMs = 120_000
 
@@ -38,7 +40,8 @@ export function createPlanners({ systemFile }: Pick<LabState, 'systemFile'>): Pl
     const found = planners.get(namespace)
     if (found !== undefined) return found
     const argv = ['netns', 'exec', namespace, process.execPath, ...programFlags, programPath('lab-planner')]
-    const child = spawn('ip', argv, { stdio: ['pipe', 'pipe', 'inherit'] })
+    // What only looks must not keep agents from what they have to do in time.
+    const child = spawn('nice', ['-n', String(plannerNice), 'ip', ...argv], { stdio: ['pipe', 'pipe', 'inherit'] })
     const planner = { child, lines: createInterface({ input: child.stdout }) }
     const gone = (): void => {
       if (planners.get(namespace) === planner) planners.delete(namespace)
