@@ -34,8 +34,9 @@ async function flushed(stage: LeakStage, host: string, { flush, there }: Flush):
   await stage.sending('the rules are gone and the agent is stopped')
   lab.agents.signal(host, 'SIGCONT')
   // Looking costs programs, which an agent that repairs on the same processor would have to wait for.
+  // read(1) that times out fails, and with it the loop whose last command it was.
   const back = `exec 9<> <(:)
-until { ${there}; } >/dev/null 2>&1; do read -rt 0.2 -u 9; done`
+until { ${there}; } >/dev/null 2>&1; do read -rt 0.2 -u 9 || true; done`
   await lab.exec(host, ['bash', '-c', back], { timeoutMs: 60_000 })
   const script = `${flush}
 began=\${EPOCHREALTIME/./}
