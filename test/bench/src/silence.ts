@@ -1,6 +1,6 @@
 /** How long clients hear nothing when a router goes, in every way that a router can go. */
-import { awaitTakeover, pairOf } from '@vpn-gateway/demo/awaiting'
-import { awaitRoutersReady, routerFailovers } from '@vpn-gateway/demo/router-failovers'
+import { pairOf } from '@vpn-gateway/demo/awaiting'
+import { awaitRoutersReady, failOver, routerFailovers } from '@vpn-gateway/demo/router-failovers'
 import { awaitCondition, sumReports, type FlowReport, type Flows, type Lab } from '@vpn-gateway/lab'
 import type { Benchmark, Figure, Say } from './benchmark.ts'
 import { median, worst } from './statistics.ts'
@@ -29,16 +29,15 @@ async function measure(lab: Lab, rounds: number, say: Say): Promise<Figure[]> {
     calm.push((await observed(probes, async () => undefined)).longestSilenceMs)
     for (const { failover, milliseconds } of silences) {
       const { active } = await pairOf(lab)
+      let undo: (() => Promise<void>) | undefined
       const { longestSilenceMs, perExit } = await observed(probes, async () => {
-        await failover.happen(lab, active)
-        await awaitTakeover(lab, active)
+        undo = await failOver(lab, failover, active)
       })
       milliseconds.push(longestSilenceMs)
       say(`round ${round} of ${rounds}: ${failover.title}: ${longestSilenceMs} ms`)
       const moved = Object.keys(perExit).filter((exit) => exit.includes('+'))
       if (moved.length > 0) throw new Error(`${failover.title}: a probe changed its exit: ${moved.join(', ')}`)
-      await failover.mend(lab, active)
-      await awaitRoutersReady(lab)
+      await undo?.()
     }
   }
   await Promise.all(probes.map((probe) => probe.stop()))

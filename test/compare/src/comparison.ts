@@ -1,7 +1,7 @@
 /** The comparison: the same flows and the same faults for each way, one after the other in one lab. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { awaitTakeover, exitOf, pairOf, routersOf } from '@vpn-gateway/demo/awaiting'
-import { awaitRoutersReady, routerFailovers } from '@vpn-gateway/demo/router-failovers'
+import { exitOf, pairOf, routersOf } from '@vpn-gateway/demo/awaiting'
+import { awaitRoutersReady, failOver, routerFailovers } from '@vpn-gateway/demo/router-failovers'
 import { bringUp, sumReports, takeDown, type FlowReport, type Flows, type Lab } from '@vpn-gateway/lab'
 import { titleOfEvent, type Cost, type EventName, type WayResult } from './result.ts'
 import { addressesOf, byHand, gateways, ownSteering, type Steering } from './steering.ts'
@@ -77,18 +77,13 @@ function gatewayHappenings(lab: Lab, steering: Steering, out: (milliseconds: num
 /** What happens to the active router, where another one can take over. */
 function routerHappenings(lab: Lab): Happening[] {
   return routerFailovers.map((failover) => {
-    let active = ''
+    let undo: (() => Promise<void>) | undefined
     return {
       name: failover.title,
       async happen() {
-        active = (await pairOf(lab)).active
-        await failover.happen(lab, active)
-        await awaitTakeover(lab, active)
+        undo = await failOver(lab, failover, (await pairOf(lab)).active)
       },
-      async undo() {
-        await failover.mend(lab, active)
-        await awaitRoutersReady(lab)
-      },
+      undo: async () => undo?.(),
     }
   })
 }

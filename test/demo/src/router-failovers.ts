@@ -1,38 +1,35 @@
 /** Ways in which an active router goes, and how each is undone. */
 import type { Lab } from '@vpn-gateway/lab'
-import { pairOf, routersOf } from './awaiting.ts'
+import { awaitTakeover, pairOf, routersOf } from './awaiting.ts'
+import type { FaultName } from './chaos/catalog.ts'
+import { repairsItself, type Deed } from './chaos/deed.ts'
+import { deeds } from './chaos/deeds.ts'
 
 export interface RouterFailover {
   title: 'router cut off' | 'router killed' | 'router stopped' | 'rolling restart'
   /** What is done, in words. */
   how: string
-  /** Does it to the active router. */
-  happen(lab: Lab, active: string): Promise<unknown> | void
-  /** Undoes it, once another router has taken over. */
-  mend(lab: Lab, active: string): Promise<unknown> | void
+  /** Does it to the active router; what it resolves to undoes it, once another router has taken over. */
+  happen: (lab: Lab, active: string) => ReturnType<Deed>
 }
+
+const byDeed = (fault: FaultName) => (lab: Lab, active: string) => deeds[fault](lab, active, '')
 
 export const routerFailovers: readonly RouterFailover[] = [
   {
     title: 'router cut off',
     how: 'the switch drops all from and to the active router: no goodbye, no lost carrier',
-    happen: (lab, active) => lab.faults.cutRouter(active),
-    mend: (lab, active) => lab.faults.healRouter(active),
+    happen: byDeed('router-cut'),
   },
   {
     title: 'router killed',
     how: 'all processes of the active router get SIGKILL',
-    async happen(lab, active) {
-      lab.faults.signalRouter(active, 'SIGKILL')
-      await lab.agents.kill(active)
-    },
-    mend: (lab, active) => lab.agents.start(active),
+    happen: byDeed('router-killed'),
   },
   {
     title: 'router stopped',
     how: 'all processes of the active router get SIGSTOP',
-    happen: (lab, active) => lab.faults.signalRouter(active, 'SIGSTOP'),
-    mend: (lab, active) => lab.faults.signalRouter(active, 'SIGCONT'),
+    happen: byDeed('router-stopped'),
   },
   {
     title: 'rolling restart',
@@ -41,10 +38,20 @@ export const routerFailovers: readonly RouterFailover[] = [
       const { standby } = await pairOf(lab)
       await restart(lab, standby)
       await restart(lab, active)
+      return repairsItself
     },
-    mend: () => undefined,
   },
 ]
+
+/** Plays a failover until another router has taken over; what it resolves to undoes it, and waits for both routers. */
+export async function failOver(lab: Lab, { happen }: RouterFailover, active: string): Promise<() => Promise<void>> {
+  const undo = await happen(lab, active)
+  await awaitTakeover(lab, active)
+  return async () => {
+    await undo()
+    await awaitRoutersReady(lab)
+  }
+}
 
 async function restart(lab: Lab, router: string): Promise<void> {
   await lab.agents.stop(router)
