@@ -238,9 +238,7 @@ test('a changed system file is taken over in place: no daemon of a router ends',
   await everywhere(gateway, 100)
   const before = await daemons()
   expect(before.map((text) => text.trim().split('\n').length)).toEqual([4, 4])
-  let published = ''
-  await lab.changeSystem((text) => {
-    published = text
+  const published = await lab.changeSystem((text) => {
     const document = parseDocument(text)
     document.setIn(['gateway', 'weights', gateway], 300)
     return document.toString()

@@ -16,6 +16,12 @@ export function exitOf(lab: Lab, gateway: string): string {
   return lab.topology.providers.find((provider) => provider.gateway === gateway)?.exit ?? ''
 }
 
+/** One of the two addresses of a gateway's provider, to which its tunnel may lead. */
+export function endpointOf({ topology }: Lab, gateway: string, which: 'first' | 'other'): string {
+  const provider = topology.providers.find((each) => each.gateway === gateway)
+  return (which === 'first' ? provider?.endpoint : provider?.otherEndpoint) ?? ''
+}
+
 /**
  * Waits until the active router resets what it does not know, and nothing else: one that has just become active is still
  * being told, one that has just got its gateways back still refuses all.
@@ -141,19 +147,36 @@ export function awaitLease(lab: Lab, gateway: string, lowest: number): Promise<n
   )
 }
 
-/** Waits until a gateway's tunnel ends at an address. */
-export async function awaitEndpoint(lab: Lab, gateway: string, address: string): Promise<void> {
+/** What /v1/tunnel tells, as far as stories look at it. */
+interface TunnelAnswer {
+  mtu: number
+  fileProblems: string[]
+  peers: { endpoint?: string }[]
+}
+
+/** Waits until what a gateway tells of its tunnel is as wanted. */
+export async function awaitTunnel(
+  lab: Lab,
+  gateway: string,
+  wanted: (tunnel: TunnelAnswer) => boolean,
+  timeoutMs: number,
+): Promise<void> {
   await awaitCondition(
-    `the tunnel of ${gateway} to end at ${address}`,
+    `${gateway} to have another tunnel`,
     async () => {
       const { body } = await lab.request(gateway, { port: 9801, path: '/v1/tunnel' })
-      const { peers } = JSON.parse(body) as { peers: { endpoint?: string }[] }
-      if (peers.some(({ endpoint }) => endpoint?.startsWith(`${address}:`))) return true
-      throw new Error(JSON.stringify(peers))
+      if (wanted(JSON.parse(body) as TunnelAnswer)) return true
+      throw new Error(body)
     },
-    { timeoutMs: 120_000, intervalMs: 250 },
+    { timeoutMs, intervalMs: 250 },
   )
 }
+
+/** Whether a tunnel ends at an address. */
+export const endsAt =
+  (address: string) =>
+  ({ peers }: Pick<TunnelAnswer, 'peers'>): boolean =>
+    peers.some(({ endpoint }) => endpoint?.startsWith(`${address}:`))
 
 /** Names of the routers. */
 export const routersOf = (lab: Lab): string[] =>

@@ -395,10 +395,7 @@ const scenarios: readonly Scenario[] = [
       const address = await addressOf(lab, name)
       let before = ''
       await unnoticed(stage, 'config-changed', async () => {
-        await lab.changeSystem((text) => {
-          before = text
-          return withWeight(text, address, 300)
-        })
+        before = await lab.changeSystem((text) => withWeight(text, address, 300))
         await awaitWeight(lab, name, (weight) => weight === 300)
       })
       await unnoticed(stage, 'config-restored', async () => {

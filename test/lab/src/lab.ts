@@ -1,6 +1,7 @@
 /** A running lab: what the demo, the end-to-end tests and `npm run lab` do with it. */
 import { startCapture } from './capture/capture.ts'
 import type { Capture } from './capture/capture.ts'
+import { changeFile } from './change-file.ts'
 import { createContext, readState } from './context.ts'
 import type { LabContext, LabState } from './context.ts'
 import { createFaults } from './faults/faults.ts'
@@ -11,7 +12,6 @@ import { createAgents } from './pods/agent-control.ts'
 import type { Agents } from './pods/agent-control.ts'
 import type { HttpRequest, HttpResponse } from './pods/http.ts'
 import { vipHolders } from './pods/vip.ts'
-import { replaceFile } from './replace-file.ts'
 import { runIn } from './topology/namespace.ts'
 import type { Topology } from './topology/topology.ts'
 import { startFlows } from './traffic/flows.ts'
@@ -35,8 +35,8 @@ export interface Lab {
   activeRouter(): Promise<string | undefined>
   /** Routers that hold the VIP: more than one is a fault. */
   vipHolders(): Promise<string[]>
-  /** Changes the system file that the agents read, whole at once as a ConfigMap is; resolves when it is written. */
-  changeSystem(change: (text: string) => string): Promise<void>
+  /** Changes the system file that the agents read, whole at once as a ConfigMap is; resolves to what it held before. */
+  changeSystem(change: (text: string) => string): Promise<string>
   startFlows(options: StartFlowsOptions): Promise<Flows>
   /** Starts what sends whatever may leak from a client, on `use`. */
   startSender(client: string): Promise<Sender>
@@ -65,9 +65,7 @@ export function createLab(context: LabContext): Lab {
       return holders.length === 1 ? holders[0] : undefined
     },
     vipHolders: () => vipHolders(context),
-    async changeSystem(change) {
-      await replaceFile(state.systemFile, change)
-    },
+    changeSystem: (change) => changeFile(state.systemFile, change),
     startFlows,
     startSender: (client) => startSender(runner, client),
     startCapture: () => startCapture(runner, topology, state.vxlanPort),

@@ -11,10 +11,6 @@ export const repairsItself: Undo = () => undefined
 
 /** Changes the system file; undone, it is what it was before. */
 export async function changeSystem(lab: Lab, change: (text: string) => string): Promise<Undo> {
-  let before = ''
-  await lab.changeSystem((text) => {
-    before = text
-    return change(text)
-  })
-  return () => lab.changeSystem(() => before)
+  const before = await lab.changeSystem(change)
+  return async () => void (await lab.changeSystem(() => before))
 }

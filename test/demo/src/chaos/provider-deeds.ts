@@ -1,6 +1,6 @@
 /** Faults of a provider, and what changes there by itself: its silence, its endpoints, its files, the ports that it lends. */
 import type { Lab } from '@vpn-gateway/lab'
-import { awaitEndpoint, awaitLease } from '../awaiting.ts'
+import { awaitLease, awaitTunnel, endpointOf, endsAt } from '../awaiting.ts'
 import { lentForward, withForward } from '../system-text.ts'
 import type { FaultName } from './catalog.ts'
 import { changeSystem, type Deed } from './deed.ts'
@@ -12,7 +12,7 @@ const silence =
     return () => faults.unsilenceProvider(on)
   }
 
-/** Milliseconds within which a gateway's tunnel has to carry traffic again: emulated, hands are shaken more than once. */
+/** Milliseconds within which a gateway's tunnel has to have another endpoint, and to carry traffic again: emulated, hands are shaken more than once. */
 const rotatedWithinMs = 120_000
 
 /** Of a port lease: the first port that may be lent. */
@@ -35,13 +35,7 @@ async function changeTunnelFile(
   const [from, to] = [endpointOf(lab, on, which === 'other' ? 'first' : 'other'), endpointOf(lab, on, which)]
   await lab.faults.changeTunnelFile(on, (text) => text.replaceAll(from, to))
   if (agent === 'dead') lab.agents.start(on)
-  await awaitEndpoint(lab, on, to)
-}
-
-/** One of the two addresses of a gateway's provider. */
-function endpointOf({ topology }: Lab, on: string, which: 'first' | 'other'): string {
-  const provider = topology.providers.find(({ gateway }) => gateway === on)
-  return (which === 'first' ? provider?.endpoint : provider?.otherEndpoint) ?? ''
+  await awaitTunnel(lab, on, endsAt(to), rotatedWithinMs)
 }
 
 type ProviderFault = Extract<
@@ -56,7 +50,7 @@ export const providerDeeds: Record<ProviderFault, Deed> = {
     const { faults, agents } = lab
     await faults.offerOtherEndpoint(on)
     await faults.silenceProvider(on, 'endpoint')
-    await awaitEndpoint(lab, on, endpointOf(lab, on, 'other'))
+    await awaitTunnel(lab, on, endsAt(endpointOf(lab, on, 'other')), rotatedWithinMs)
     await agents.awaitReady(on, rotatedWithinMs)
     return async () => {
       await faults.unsilenceProvider(on)

@@ -1,6 +1,7 @@
 /** What happens to a gateway, its tunnel and its agent. */
 import { awaitCondition } from '@vpn-gateway/lab'
-import { addressOf, awaitLease, awaitWeight, gatewaysOf } from '../awaiting.ts'
+import { addressOf, awaitLease, awaitTunnel, awaitWeight, endpointOf, endsAt, gatewaysOf } from '../awaiting.ts'
+import { changeSystem } from '../chaos/deed.ts'
 import { lentForward, serviceEnd, withForward, withWeight } from '../system-text.ts'
 import type { Case, LeakStage } from './stage.ts'
 import { startAgents } from './starting.ts'
@@ -23,25 +24,8 @@ async function healed(stage: LeakStage, since: number): Promise<void> {
   stage.closedFor(performance.now() - since)
 }
 
-/** What /v1/tunnel tells, as far as cases look at it. */
-interface TunnelAnswer {
-  mtu: number
-  fileProblems: string[]
-  peers: { endpoint?: string }[]
-}
-
-/** Waits until what the victim tells of its tunnel is as wanted. */
-async function tunnelIs({ lab }: LeakStage, wanted: (tunnel: TunnelAnswer) => boolean): Promise<void> {
-  await awaitCondition(
-    `${victim} to have another tunnel`,
-    async () => {
-      const { body } = await lab.request(victim, { port: 9801, path: '/v1/tunnel' })
-      if (wanted(JSON.parse(body) as TunnelAnswer)) return true
-      throw new Error(body)
-    },
-    { timeoutMs: 60_000, intervalMs: 500 },
-  )
-}
+/** Milliseconds within which an agent has taken a changed tunnel file. */
+const takenWithinMs = 60_000
 
 /** Bytes; another MTU than tunnels have. */
 const otherMtu = 1380
@@ -167,15 +151,13 @@ export const tunnelCases: readonly Case[] = [
     async play(stage) {
       const { lab } = stage
       const { faults, agents } = lab
-      const { otherEndpoint = '' } = lab.topology.providers.find(({ gateway }) => gateway === victim) ?? {}
-      const before = await faults.changeTunnelFile(victim, (text) => rewritten(text, otherEndpoint))
-      await tunnelIs(
-        stage,
-        ({ mtu, peers }) => mtu === otherMtu && peers[0]?.endpoint?.startsWith(otherEndpoint) === true,
-      )
+      const other = endpointOf(lab, victim, 'other')
+      const before = await faults.changeTunnelFile(victim, (text) => rewritten(text, other))
+      const isTaken = endsAt(other)
+      await awaitTunnel(lab, victim, (tunnel) => tunnel.mtu === otherMtu && isTaken(tunnel), takenWithinMs)
       await stage.sending('the tunnel is as the changed file says')
       await faults.changeTunnelFile(victim, (text) => text.replace('AllowedIPs', 'AllowedIP'))
-      await tunnelIs(stage, ({ fileProblems }) => fileProblems.length > 0)
+      await awaitTunnel(lab, victim, ({ fileProblems }) => fileProblems.length > 0, takenWithinMs)
       await stage.sending('the file is broken, the tunnel as it was')
       await faults.killGateway(victim)
       await faults.attachGateway(victim)
@@ -196,20 +178,18 @@ export const tunnelCases: readonly Case[] = [
     async play(stage) {
       const { lab } = stage
       const address = await addressOf(lab, victim)
-      let before = ''
       const forward = { name: 'more', protocol: 'both', port: 45_679, to: serviceEnd }
-      for (const change of ['changed', 'as before'] as const) {
-        await lab.changeSystem((text) => {
-          if (change === 'as before') return before
-          before = text
-          return withWeight(withForward(text, forward), address, 300)
-        })
+      const taken = async (change: string, wanted: number) => {
         await lab.agents.kill(victim)
         lab.agents.start(victim)
         await stage.sending(`the system is ${change}`)
         await lab.agents.awaitReady(victim)
-        await awaitWeight(lab, victim, (weight) => weight === (change === 'changed' ? 300 : 100))
+        await awaitWeight(lab, victim, (weight) => weight === wanted)
       }
+      const undo = await changeSystem(lab, (text) => withWeight(withForward(text, forward), address, 300))
+      await taken('changed', 300)
+      await undo()
+      await taken('as before', 100)
     },
   },
   {
@@ -218,12 +198,8 @@ export const tunnelCases: readonly Case[] = [
     text: 'A provider lends a port by NAT-PMP, then its server has forgotten it and lends another one.',
     async play(stage) {
       const { lab } = stage
-      let before = ''
       await lab.faults.lendPorts(victim, 1024)
-      await lab.changeSystem((text) => {
-        before = text
-        return withForward(text, lentForward)
-      })
+      const undo = await changeSystem(lab, (text) => withForward(text, lentForward))
       await lab.agents.restart(victim)
       const first = await awaitLease(lab, victim, 1024)
       await stage.sending('a port is lent')
@@ -231,7 +207,7 @@ export const tunnelCases: readonly Case[] = [
       await awaitLease(lab, victim, first + 1)
       await stage.sending('another port is lent')
       await lab.faults.endLending(victim)
-      await lab.changeSystem(() => before)
+      await undo()
       await lab.agents.restart(victim)
     },
   },

@@ -1,8 +1,8 @@
 /** What a provider changes by itself: the endpoints that it has, and the ports that it lends. */
 import { readFile, rm, writeFile } from 'node:fs/promises'
+import { changeFile } from '../change-file.ts'
 import { providerOf, type LabContext } from '../context.ts'
 import { startLeaseServer, stopLeaseServer } from '../topology/lease-server.ts'
-import { replaceFile } from '../replace-file.ts'
 import { tunnelFile } from '../topology/provider.ts'
 
 export interface ProviderFaults {
@@ -26,7 +26,7 @@ export function createProviderFaults({ runner, topology }: LabContext): Provider
       await writeFile(otherFile(gateway), text.replaceAll(endpoint, otherEndpoint), { mode: 0o600 })
     },
     withdrawOtherEndpoint: (gateway) => rm(otherFile(gateway), { force: true }),
-    changeTunnelFile: (gateway, change) => replaceFile(tunnelFile(gateway), change),
+    changeTunnelFile: (gateway, change) => changeFile(tunnelFile(gateway), change),
     lendPorts: (gateway, lowest) => startLeaseServer(runner, providerOf(topology, gateway), lowest),
     endLending: (gateway) => stopLeaseServer(runner, providerOf(topology, gateway)),
   }
