@@ -81,7 +81,7 @@ const probe = z.strictObject({
   interval: z.number().min(0.2).max(60).default(1),
   /** Seconds that one probe may take. */
   timeout: z.number().min(0.1).max(60).default(1),
-  /** Seconds without any answer after which the tunnel is down. */
+  /** Seconds without any answer after which the tunnel is down; twice as many until sixteen probes went by unanswered. */
   window: z.number().min(0.5).max(300).default(2.5),
 })
 

@@ -2,7 +2,8 @@
  * Whether the tunnel carries traffic, judged by what came through it. Pure: time comes in, decisions go out. A handshake
  * proves the peer, not the internet behind it, and a few received bytes may be the peer's own: an answer from a target
  * counts, and so much traffic that only the internet can have sent it, because a full tunnel loses probes like any packet.
- * One answer of any target is enough; a lost packet is followed by a burst before anything is called dead.
+ * One answer of any target is enough; a lost packet is followed by a burst before anything is called dead, and a machine
+ * too slow to send one within the window gets a second window for it.
  */
 
 export interface HealthSettings {
@@ -10,7 +11,7 @@ export interface HealthSettings {
   interval: number
   /** Seconds that one probe may take. */
   timeout: number
-  /** Seconds without any answer, and without much traffic, after which the tunnel is down. */
+  /** Seconds without any answer, and without much traffic, after which the tunnel is down once enough probes were lost. */
   window: number
 }
 
@@ -28,6 +29,8 @@ export interface Health {
   readonly reading?: { readonly at: number; readonly bytes: number }
   /** Probes begun, which picks the next target. */
   readonly begun: number
+  /** Probes sent since the last answer. */
+  readonly unanswered: number
   /** Seconds that the last answer took. */
   readonly latency?: number
   /** Last failure by target; a target that answers leaves. */
@@ -42,6 +45,15 @@ export type ProbeResult =
 /** Seconds between the probes of a burst, and how much later than due an answer starts one. */
 const burstInterval = 0.15
 const patience = 0.25
+/** Probes that a burst sends at least, so that one target alone is no weaker proof than two. */
+const burstSize = 2
+/**
+ * Probes in a row without an answer that are proof. Where three packets of ten are lost each way, every second probe is:
+ * sixteen in a row are less than one in 60,000. Two targets' bursts are that many well within the usual window.
+ */
+const proof = 16
+/** Windows without an answer after which no proof is asked for: probes may not be possible at all. */
+const proofWindows = 2
 /** Bytes a second that the peer by itself, with keepalives and errors in answer to probes and clients, does not send. */
 const load = 64 * 1024
 /** Windows without an answer after which bursts end: nobody is helped by haste any more. */
@@ -49,7 +61,7 @@ const burstWindows = 5
 
 /** Before the first probe. */
 export function initialHealth(now: number): Health {
-  return { startedAt: now, begun: 0, failures: {} }
+  return { startedAt: now, begun: 0, unanswered: 0, failures: {} }
 }
 
 /** What a result changes. */
@@ -57,7 +69,7 @@ export function afterProbe(health: Health, result: ProbeResult): Health {
   if ('failure' in result) return { ...health, failures: { ...health.failures, [result.target]: result.failure } }
   const failures = Object.fromEntries(Object.entries(health.failures).filter(([target]) => target !== result.target))
   const lastAnswerAt = Math.max(health.lastAnswerAt ?? result.at, result.at)
-  return { ...health, lastAnswerAt, latency: result.latency, failures }
+  return { ...health, lastAnswerAt, latency: result.latency, failures, unanswered: 0 }
 }
 
 /** What the counter of received bytes says; it begins again at 0 with a new link. */
@@ -68,12 +80,14 @@ export function afterReading(health: Health, at: number, bytes: number): Health 
   return (bytes - reading.bytes) / (at - reading.at) >= load ? { ...next, lastLoadAt: at } : next
 }
 
-/** The tunnel's state at a time; it is down by time alone, also when no probe could be made. */
+/** The tunnel's state at a time; in the end it is down by time alone, also when no probe could be made. */
 export function tunnelState(health: Health, now: number, settings: HealthSettings): TunnelState {
-  const { lastAnswerAt, lastLoadAt = 0, startedAt } = health
+  const { lastAnswerAt, lastLoadAt = 0, startedAt, unanswered } = health
+  const { window } = settings
+  if (lastAnswerAt === undefined) return now - startedAt <= window ? 'starting' : 'down'
   // Traffic goes on proving what an answer proved first.
-  if (lastAnswerAt !== undefined) return now - Math.max(lastAnswerAt, lastLoadAt) <= settings.window ? 'up' : 'down'
-  return now - startedAt <= settings.window ? 'starting' : 'down'
+  const silence = now - Math.max(lastAnswerAt, lastLoadAt)
+  return silence <= (unanswered >= proof ? window : window * proofWindows) ? 'up' : 'down'
 }
 
 /** Whether answers are missing and every moment counts. */
@@ -81,15 +95,24 @@ export function isHasty(health: Health, now: number, settings: HealthSettings): 
   return isLate(health, now, settings) && silenceOf(health, now) <= settings.window * burstWindows
 }
 
+/** Seconds until an answer is late, never less than 0. */
+export function untilLate(health: Health, now: number, settings: HealthSettings): number {
+  if (health.lastAnswerAt === undefined) return 0
+  return Math.max(settings.interval + patience - silenceOf(health, now), 0)
+}
+
 function isLate(health: Health, now: number, settings: HealthSettings): boolean {
-  return health.lastAnswerAt === undefined || silenceOf(health, now) > settings.interval + patience
+  return untilLate(health, now, settings) === 0
 }
 
 function silenceOf({ lastAnswerAt, startedAt }: Health, now: number): number {
   return now - (lastAnswerAt ?? startedAt)
 }
 
-/** Targets to probe now, and the health that knows of it. One in turn while all is well, all of them in a burst. */
+/**
+ * Targets to probe now, and the health that knows of it. One in turn while all is well, all of them in a burst, a lone
+ * one twice.
+ */
 export function dueProbes(
   health: Health,
   now: number,
@@ -100,7 +123,16 @@ export function dueProbes(
   const hasty = isHasty(health, now, settings)
   const elapsed = now - (health.lastProbeAt ?? Number.NEGATIVE_INFINITY)
   if (elapsed < (hasty ? burstInterval : settings.interval)) return { targets: [], health }
-  const next = targets[health.begun % Math.max(targets.length, 1)]
-  const due = late ? [...targets] : next === undefined ? [] : [next]
-  return { targets: due, health: { ...health, lastProbeAt: now, begun: health.begun + 1 } }
+  const { begun, unanswered } = health
+  const due = inTurn(targets, begun, late ? Math.max(targets.length, burstSize) : 1)
+  return {
+    targets: due,
+    health: { ...health, lastProbeAt: now, begun: begun + 1, unanswered: unanswered + due.length },
+  }
+}
+
+function inTurn(targets: readonly string[], first: number, count: number): string[] {
+  return Array.from({ length: targets.length === 0 ? 0 : count }, (_, place) => {
+    return targets[(first + place) % targets.length] ?? ''
+  })
 }

@@ -2,7 +2,7 @@ import { parseProbeTarget } from '@vpn-gateway/config'
 import type { Runner } from '@vpn-gateway/kernel'
 import type { Component } from '@vpn-gateway/runtime'
 import { createRunningClock } from './clock.ts'
-import { afterProbe, afterReading, dueProbes, initialHealth, isHasty, tunnelState } from './health.ts'
+import { afterProbe, afterReading, dueProbes, initialHealth, isHasty, tunnelState, untilLate } from './health.ts'
 import type { Health, HealthSettings, ProbeResult, TunnelState } from './health.ts'
 import { probe } from './probe.ts'
 
@@ -29,7 +29,7 @@ export interface Prober extends Component {
   silence(): number | undefined
 }
 
-/** Milliseconds between two looks at what is due, and while answers are missing. */
+/** Milliseconds between two looks at what is due, at most, and while answers are missing. */
 const tick = 250
 const hastyTick = 75
 
@@ -75,7 +75,14 @@ export function createProber(options: ProberOptions): Prober {
     health = due.health
     for (const target of due.targets) void ask(target)
     announce()
-    if (!stopping.signal.aborted) timer = setTimeout(look, isHasty(health, clock(), settings) ? hastyTick : tick)
+    if (!stopping.signal.aborted) timer = setTimeout(look, pause())
+  }
+
+  function pause(): number {
+    const now = clock()
+    if (isHasty(health, now, settings)) return hastyTick
+    const late = untilLate(health, now, settings) * 1000
+    return late > 0 ? Math.min(tick, Math.max(late, hastyTick)) : tick
   }
 
   return {

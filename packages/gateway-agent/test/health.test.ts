@@ -4,6 +4,8 @@ import { afterProbe, afterReading, dueProbes, initialHealth, tunnelState, type H
 
 const settings = { interval: 1, timeout: 1, window: 3 }
 const targets = ['192.0.2.1:443', '192.0.2.2:443']
+/** As after a burst that nothing answered. */
+const probedInVain = (health: Health) => ({ ...health, unanswered: 16 })
 const answer = (health: Health, at: number, target = targets[0] ?? '') =>
   afterProbe(health, { target, at, latency: 0.02 })
 
@@ -13,6 +15,7 @@ describe('state', () => {
     expect(tunnelState(health, 101, settings)).toBe('starting')
     health = answer(health, 102)
     expect(tunnelState(health, 102, settings)).toBe('up')
+    health = probedInVain(health)
     expect(tunnelState(health, 105, settings)).toBe('up')
     expect(tunnelState(health, 105.01, settings)).toBe('down')
     health = answer(health, 130)
@@ -31,6 +34,14 @@ describe('state', () => {
     expect(health.failures).toEqual({ '192.0.2.1:443': 'ECONNREFUSED' })
   })
 
+  test('a machine too slow to probe sixteen times within a window gets one more window, and no third', () => {
+    const health = { ...probedInVain(answer(initialHealth(0), 1)), unanswered: 15 }
+    expect(tunnelState(health, 5, settings)).toBe('up')
+    expect(tunnelState(probedInVain(health), 5, settings)).toBe('down')
+    expect(tunnelState(answer(probedInVain(health), 4), 9, settings)).toBe('up')
+    expect(tunnelState(health, 7.01, settings)).toBe('down')
+  })
+
   test('a late answer to an early probe does not move the last answer back', () => {
     expect(answer(answer(initialHealth(0), 9), 8).lastAnswerAt).toBe(9)
   })
@@ -42,6 +53,7 @@ describe('much traffic proves what an answer proved first', () => {
   test('a full tunnel that loses every probe is not dead, and is one window after the traffic ends', () => {
     let health = reading(answer(initialHealth(0), 1), 1, 0)
     for (let at = 2; at <= 30; at++) health = reading(health, at, at * 1_000_000)
+    health = probedInVain(health)
     expect(tunnelState(health, 33, settings)).toBe('up')
     for (let at = 31; at <= 34; at++) health = reading(health, at, 30_000_000 + at * 500)
     expect(tunnelState(health, 33.5, settings)).toBe('down')
@@ -92,6 +104,16 @@ describe('what to probe', () => {
     expect(burst.every(([, due]) => due.length === targets.length)).toBe(true)
   })
 
+  test('enough of them to be proof within the usual window, also with one target', () => {
+    const usual = { interval: 1, timeout: 1, window: 2.5 }
+    for (const some of [targets, targets.slice(0, 1)]) {
+      let health = answer(initialHealth(0), 0)
+      for (let now = 0; now <= 1; now += 0.25) health = dueProbes(health, now, usual, some).health
+      for (let now = 1.25; now <= 2.5; now += 0.08) health = dueProbes(health, now, usual, some).health
+      expect(tunnelState(health, 2.51, usual)).toBe('down')
+    }
+  })
+
   test('a burst at the start, and no haste for what has been down for long', () => {
     expect(probes(initialHealth(0), 0, 1).length).toBeGreaterThanOrEqual(6)
     expect(probes(answer(initialHealth(0), 0), 60, 5).length).toBe(5)
@@ -105,7 +127,7 @@ describe('what to probe', () => {
 test('time in which the process did not run is no silence', () => {
   let milliseconds = 1000
   const clock = createRunningClock(() => milliseconds)
-  const health = answer(initialHealth(clock()), clock())
+  const health = probedInVain(answer(initialHealth(clock()), clock()))
   milliseconds += 60_000
   expect(tunnelState(health, clock(), settings)).toBe('up')
   for (let step = 0; step < 30; step++) {
