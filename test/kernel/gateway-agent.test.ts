@@ -1,11 +1,11 @@
 /** The real gateway-agent against a real WireGuard peer: wrong input, traffic, drift, drain. */
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { wireguardPublicKey } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openFlow } from './client-flow.ts'
 import {
   createGatewayWorld,
   dial,
@@ -83,24 +83,6 @@ async function notingPath(): Promise<string> {
     await writeFile(join(bin, basename(program)), script, { mode: 0o755 })
   }
   return `${bin}:${process.env['PATH']}`
-}
-
-/** A client's flow that says a number every quarter of a second, and stops where one does not come back. */
-function openFlow() {
-  const talk = 'n=0; while echo $((++n)) >&3 && read -t 20 -r l <&3; do echo heard $l; sleep 0.25; done; echo cut'
-  const child = start(client, ['bash', '-c', dial('203.0.113.10', 80, `read -r l <&3; ${talk}`)])
-  if (child.stdout === null) throw new Error('no pipe')
-  const reader = createInterface({ input: child.stdout })
-  return {
-    child,
-    /** Resolves with the third number from now on: it was said after this call. */
-    async goesOn(): Promise<void> {
-      for (let left = 3; left > 0; left -= 1) {
-        const [line] = (await once(reader, 'line', { signal: AbortSignal.timeout(30_000) })) as [string]
-        expect(line).toMatch(/^heard /)
-      }
-    },
-  }
 }
 
 /** Follows netfilter: what was said of rules that went. */
@@ -242,7 +224,7 @@ describe('in service', () => {
 
   test('killed and started again: no change to the kernel, no rule gone for an instant, no flow, no new handshake', async () => {
     const before = await kernelState()
-    const flow = openFlow()
+    const flow = openFlow((argv) => start(client, argv))
     await flow.goesOn()
     const rulesGone = await watchRules()
     const handshake = await inGateway({ argv: ['wg', 'show', 'wg0', 'latest-handshakes'] })
@@ -266,7 +248,7 @@ describe('in service', () => {
   test.each([
     [
       'rules flushed',
-      'iptables -F; iptables -t nat -F; iptables -t mangle -F; iptables -P FORWARD ACCEPT; ip6tables -P FORWARD ACCEPT',
+      'iptables -F; iptables -t nat -F; iptables -t mangle -F; iptables -t raw -F; iptables -P FORWARD ACCEPT; ip6tables -P FORWARD ACCEPT',
     ],
     [
       'routes and policy rules gone',
@@ -344,7 +326,7 @@ describe('in service', () => {
   test('told twice to end: ends at once, and what the kernel holds carries the flow on', async () => {
     agent = startAgent({ tunnel: join(directory, 'good.conf') })
     await ready()
-    const flow = openFlow()
+    const flow = openFlow((argv) => start(client, argv))
     await flow.goesOn()
     agent.child.kill('SIGTERM')
     await agent.said('"flows":1')
