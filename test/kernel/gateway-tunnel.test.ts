@@ -2,10 +2,11 @@
  * What a tunnel must carry and what must not be taken for its end: loss, load, other kinds of probes, small packets, IPv6.
  * The real gateway-agent against a real WireGuard peer, with an inner MTU of 1280 between a client's 1420 and the world's.
  */
-import { rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { wireguardPublicKey } from '@vpn-gateway/kernel'
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest'
+import { openFlow } from './client-flow.ts'
 import { clientProgram, followClient } from './client-record.ts'
 import {
   createGatewayWorld,
@@ -231,6 +232,47 @@ test('three packets of ten lost in each direction, for half a minute: not dead',
   // A connection that has one second, less than SYN's first repeat, needs three packets: 0.7³, a third of the tries.
   // Fewer than a tenth is no bad luck any more.
   expect(heard).toBeGreaterThan(record.tries.length / 10)
+})
+
+test('a full table of connections: known flows, pings and questions of routers and kubelet go on, the tunnel stays up', async () => {
+  failing()
+  const before = downs()
+  const flow = openFlow((argv) => made.start(client, argv))
+  await flow.goesOn()
+  const health = '169.254.50.248'
+  // As a router does, which the client's namespace has an address of, too.
+  const asRouter = (verb: string) =>
+    Promise.all(
+      [health, '192.168.50.248'].map((to) =>
+        inClient({ argv: ['ip', 'route', verb, to, 'dev', 'net1', 'src', '192.168.50.241'] }),
+      ),
+    )
+  await asRouter('add')
+  // One for all namespaces; 0 would be no limit.
+  const limit = '/proc/sys/net/netfilter/nf_conntrack_max'
+  const room = await readFile(limit, 'utf8')
+  const full = agent.next('find no room')
+  await writeFile(limit, '1')
+  try {
+    const { at } = await full
+    expect(await made.hears(client, '203.0.113.10', 80)).toBe('silence')
+    // Twice as long as a tunnel may be silent at most.
+    await until('ten seconds of it', 60, async () => (Date.now() / 1000 > at + 10 ? true : undefined))
+    const asked = await ask('/v1/tunnel', world, 'GET', '10.42.0.5')
+    expect(JSON.parse(asked.body)).toMatchObject({ state: 'up' })
+    expect(await inClient({ argv: ['ping', '-n', '-c', '3', '-i', '0.2', '-W', '5', health] })).toContain(' 3 received')
+    const script = "exec 3<>/dev/tcp/192.168.50.248/9801 && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+    expect(await inClient({ argv: ['timeout', '30', 'bash', '-c', script], timeoutMs: 40_000 })).toContain('"ready"')
+    await flow.goesOn()
+    expect(downs()).toBe(before)
+  } finally {
+    await writeFile(limit, room)
+  }
+  await until('new connections work', 30, async () =>
+    (await made.hears(client, '203.0.113.10', 80)) === 'caller 10.9.0.2' ? true : undefined,
+  )
+  await asRouter('del')
+  flow.child.kill('SIGKILL')
 })
 
 test('an inner MTU of 1420, which a changed file brings: a large transfer works too', async () => {

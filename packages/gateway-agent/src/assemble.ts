@@ -4,7 +4,7 @@ import { createReconciler } from '@vpn-gateway/reconcile'
 import type { AgentParts, Log, Registry } from '@vpn-gateway/runtime'
 import { createAnnouncement } from './announce.ts'
 import { desired, ownerOf } from './desired.ts'
-import type { DeviceReader } from './device.ts'
+import { latestHandshake, type DeviceReader } from './device.ts'
 import { countFlows, createDrain } from './drain.ts'
 import { createEndpoints, knownEndpoints } from './endpoint.ts'
 import { createExitAddressWatch } from './exit-address.ts'
@@ -17,6 +17,7 @@ import type { GatewayOptions } from './options.ts'
 import { requireKernel } from './preflight.ts'
 import { createProber } from './prober.ts'
 import { createRecoverer } from './recoverer.ts'
+import { createRoomCheck } from './room.ts'
 import { gatewayRoutes } from './routes.ts'
 import { createStatus } from './status.ts'
 import type { TunnelSource } from './tunnel-source.ts'
@@ -84,6 +85,7 @@ export async function assemble(
     probe: system.tunnel.probe,
     localAddress,
     receivedBytes: () => readReceivedBytes(tunnelLink),
+    isFull: createRoomCheck({ latestHandshake: () => latestHandshake(device) }),
     runner,
     log,
     onResult: (result) => metrics.probe(result),

@@ -10,6 +10,11 @@ export interface DeviceReader {
   recent(): WireguardDevice | undefined
 }
 
+/** Unix seconds of the latest handshake of any peer, as recently read; 0 before the first. */
+export function latestHandshake(device: DeviceReader): number {
+  return Math.max(0, ...(device.recent()?.peers ?? []).map((peer) => peer.latestHandshake))
+}
+
 const freshMilliseconds = 2000
 
 /** Makes a reader of the tunnel's device. */

@@ -2,7 +2,7 @@
  * What may pass, in the words that iptables-save(8) prints, because that is what they are compared with. Every table is
  * replaced in one transaction; the policies of the built-in chains hold when all else is flushed.
  */
-import { rangeText, refusedDestinations, type System } from '@vpn-gateway/config'
+import { addressPlan, rangeText, refusedDestinations, type System } from '@vpn-gateway/config'
 import type { Family, IptablesSpec } from '@vpn-gateway/kernel'
 import { isIP } from 'node:net'
 import { portForwards, type PortForward } from './forward.ts'
@@ -24,6 +24,7 @@ export function desiredFirewall(system: System, tunnel: Tunnel, world: World): I
     ...(world.ipv6 ? [filter6(world)] : []),
     mangle(system, tunnel, world),
     nat(system, world),
+    raw(system, world),
   ]
 }
 
@@ -86,7 +87,7 @@ function clientRules(system: System): string[] {
     `! -o ${tunnelLink} ${refuse4}`,
     `-m iprange ! --src-range ${rangeText(system.gatewayNetwork.clients)} ${refuse4}`,
     // NAT leaves packets of no connection as they are: they would enter the tunnel with the client's own address.
-    '-m conntrack --ctstate INVALID -j DROP',
+    '-m conntrack --ctstate INVALID,UNTRACKED -j DROP',
     `${ongoing} -j ACCEPT`,
     ...refusedDestinations(system).map((cidr) => `-d ${cidr} ${refuse4}`),
     '-j ACCEPT',
@@ -96,11 +97,10 @@ function clientRules(system: System): string[] {
 /** The agent's own packets on the pod network, but for the intranet: the tunnel's, DNS, the hook, answers. */
 function primaryRules(world: World, family: Family): string[] {
   const host = family === 4 ? '/32' : '/128'
-  const endpoints = [...new Set(world.endpoints.values())].map(splitEndpoint)
   return [
-    ...endpoints
-      .filter(({ address }) => isIP(address) === family)
-      .map(({ address, port }) => `-d ${address}${host} -p udp -m udp --dport ${port} -j ACCEPT`),
+    ...endpointsOf(world, family).map(
+      ({ address, port }) => `-d ${address}${host} -p udp -m udp --dport ${port} -j ACCEPT`,
+    ),
     ...world.nameServers
       .filter((address) => isIP(address) === family)
       .flatMap((address) =>
@@ -111,7 +111,12 @@ function primaryRules(world: World, family: Family): string[] {
       : [`-d ${world.hook.address}/32 -p tcp -m tcp --dport ${world.hook.port} -j ACCEPT`]),
     // Kubelet may ask from an address outside of the intranet.
     '-m conntrack --ctstate ESTABLISHED --ctdir REPLY -j ACCEPT',
+    ...(family === 6 ? [] : [`-p tcp -m tcp --sport ${world.httpPort} -m conntrack --ctstate UNTRACKED -j ACCEPT`]),
   ]
+}
+
+function endpointsOf({ endpoints }: World, family: Family): { address: string; port: string }[] {
+  return [...new Set(endpoints.values())].map(splitEndpoint).filter(({ address }) => isIP(address) === family)
 }
 
 /** `203.0.113.5:51820` or `[2001:db8::5]:51820`. */
@@ -177,6 +182,50 @@ function nat(system: System, world: World): IptablesSpec {
       ],
     },
     jumps: { PREROUTING: 'VG-PREROUTING', POSTROUTING: 'VG-POSTROUTING' },
+  }
+}
+
+/**
+ * What must pass when clients have filled the table of connections, which drops all that is new: health checks of the
+ * routers and of kubelet, and the packets that the tunnel travels in. None of it needs to be tracked.
+ */
+function raw(system: System, world: World): IptablesSpec {
+  const { interface: net, primary, httpPort } = world
+  const { subnet } = system.gatewayNetwork
+  const untracked = '-j CT --notrack'
+  const { healthCidrs } = addressPlan(system)
+  const endpoints = endpointsOf(world, 4)
+  return {
+    family: 4,
+    table: 'raw',
+    policies: {},
+    chains: {
+      'VG-PREROUTING': [
+        // What a service answers may be for this very port, which was the caller's.
+        ...new Set(
+          portForwards(system, world.leased)
+            .filter(({ protocol }) => protocol === 'tcp')
+            .map(({ to }) => `-s ${to.address}/32 -i ${primary} -p tcp -m tcp --sport ${to.port} -j RETURN`),
+        ),
+        `-i lo ${untracked}`,
+        `-i ${primary} -p tcp -m tcp --dport ${httpPort} ${untracked}`,
+        ...endpoints.map(
+          ({ address, port }) => `-s ${address}/32 -i ${primary} -p udp -m udp --sport ${port} ${untracked}`,
+        ),
+        `-s ${subnet} -d ${subnet} -i ${net} -p tcp -m tcp --dport ${httpPort} ${untracked}`,
+        ...healthCidrs.map((own) => `-s ${subnet} -d ${own} -i ${net} -p icmp -m icmp --icmp-type 8 ${untracked}`),
+      ],
+      'VG-OUTPUT': [
+        `-o lo ${untracked}`,
+        `-o ${primary} -p tcp -m tcp --sport ${httpPort} ${untracked}`,
+        ...endpoints.map(
+          ({ address, port }) => `-d ${address}/32 -o ${primary} -p udp -m udp --dport ${port} ${untracked}`,
+        ),
+        `-d ${subnet} -o ${net} -p tcp -m tcp --sport ${httpPort} ${untracked}`,
+        ...healthCidrs.map((own) => `-s ${own} -d ${subnet} -o ${net} -p icmp -m icmp --icmp-type 0 ${untracked}`),
+      ],
+    },
+    jumps: { PREROUTING: 'VG-PREROUTING', OUTPUT: 'VG-OUTPUT' },
   }
 }
 

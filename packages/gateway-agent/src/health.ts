@@ -25,6 +25,8 @@ export interface Health {
   readonly lastProbeAt?: number
   /** When traffic was last seen that is proof enough. */
   readonly lastLoadAt?: number
+  /** When probes last found no room among tracked connections, in a session that lives. */
+  readonly lastFullAt?: number
   /** Bytes that the tunnel's link had received, and when. */
   readonly reading?: { readonly at: number; readonly bytes: number }
   /** Probes begun, which picks the next target. */
@@ -80,13 +82,18 @@ export function afterReading(health: Health, at: number, bytes: number): Health 
   return (bytes - reading.bytes) / (at - reading.at) >= load ? { ...next, lastLoadAt: at } : next
 }
 
+/** Probes found no room: their silence until now says nothing. */
+export function afterFull(health: Health, at: number): Health {
+  return { ...health, lastFullAt: at }
+}
+
 /** The tunnel's state at a time; in the end it is down by time alone, also when no probe could be made. */
 export function tunnelState(health: Health, now: number, settings: HealthSettings): TunnelState {
-  const { lastAnswerAt, lastLoadAt = 0, startedAt, unanswered } = health
+  const { lastAnswerAt, lastLoadAt = 0, lastFullAt = 0, startedAt, unanswered } = health
   const { window } = settings
   if (lastAnswerAt === undefined) return now - startedAt <= window ? 'starting' : 'down'
   // Traffic goes on proving what an answer proved first.
-  const silence = now - Math.max(lastAnswerAt, lastLoadAt)
+  const silence = now - Math.max(lastAnswerAt, lastLoadAt, lastFullAt)
   return silence <= (unanswered >= proof ? window : window * proofWindows) ? 'up' : 'down'
 }
 

@@ -2,7 +2,16 @@ import { parseProbeTarget } from '@vpn-gateway/config'
 import type { Runner } from '@vpn-gateway/kernel'
 import type { Component } from '@vpn-gateway/runtime'
 import { createRunningClock } from './clock.ts'
-import { afterProbe, afterReading, dueProbes, initialHealth, isHasty, tunnelState, untilLate } from './health.ts'
+import {
+  afterFull,
+  afterProbe,
+  afterReading,
+  dueProbes,
+  initialHealth,
+  isHasty,
+  tunnelState,
+  untilLate,
+} from './health.ts'
 import type { Health, HealthSettings, ProbeResult, TunnelState } from './health.ts'
 import { probe } from './probe.ts'
 
@@ -14,6 +23,8 @@ export interface ProberOptions {
   localAddress: () => string
   /** Bytes that the tunnel's link has received; undefined while there is none. */
   receivedBytes: () => number | undefined
+  /** Whether probes find no room among tracked connections; asked at each look while answers are missing. */
+  isFull: () => boolean
   runner: Runner
   log: { warn(fields: object, message: string): void }
   onResult?: (result: ProbeResult) => void
@@ -39,6 +50,8 @@ export function createProber(options: ProberOptions): Prober {
   const clock = createRunningClock()
   let health = initialHealth(clock())
   let announced: TunnelState = 'starting'
+  /** Whether it was said that probes find no room; until the next answer. */
+  let full = false
   let timer: NodeJS.Timeout | undefined
   const stopping = new AbortController()
 
@@ -64,6 +77,7 @@ export function createProber(options: ProberOptions): Prober {
     if (stopping.signal.aborted) return
     const result: ProbeResult = { target: name, at: clock(), ...outcome }
     health = afterProbe(health, result)
+    if ('latency' in result) full = false
     options.onResult?.(result)
     announce()
   }
@@ -71,6 +85,11 @@ export function createProber(options: ProberOptions): Prober {
   function look(): void {
     const bytes = options.receivedBytes()
     if (bytes !== undefined) health = afterReading(health, clock(), bytes)
+    if (untilLate(health, clock(), settings) === 0 && options.isFull()) {
+      if (!full) log.warn({}, 'probes find no room in the table of connections: the tunnel is judged by its session')
+      full = true
+      health = afterFull(health, clock())
+    }
     const due = dueProbes(health, clock(), settings, settings.targets)
     health = due.health
     for (const target of due.targets) void ask(target)

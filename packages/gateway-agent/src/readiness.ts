@@ -1,6 +1,7 @@
 import type { ReconcileStatus } from '@vpn-gateway/reconcile'
 import type { Readiness } from '@vpn-gateway/runtime'
 import type { Health, TunnelState } from './health.ts'
+import { sessionLife } from './wireguard.ts'
 
 /** What readiness is judged by. */
 export interface ReadinessInput {
@@ -27,9 +28,6 @@ export function readinessOf(input: ReadinessInput): Readiness {
   if (input.state !== 'up') reasons.push(whyNotUp(input), ...input.problems)
   return { state: reasons.length === 0 ? 'ready' : 'unready', reasons }
 }
-
-/** Seconds after which WireGuard gives a session up (REJECT_AFTER_TIME of its protocol). */
-const sessionLife = 180
 
 /** Tells a silent peer from a tunnel without internet behind it. */
 function whyNotUp({ state, health, silence, latestHandshake, now }: ReadinessInput): string {

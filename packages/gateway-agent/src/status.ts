@@ -2,7 +2,7 @@ import type { System } from '@vpn-gateway/config'
 import { listRuleCounters, type Runner, type WireguardDevice } from '@vpn-gateway/kernel'
 import type { Reconciler, ReconcileStatus } from '@vpn-gateway/reconcile'
 import { shared, type Readiness } from '@vpn-gateway/runtime'
-import type { DeviceReader } from './device.ts'
+import { latestHandshake, type DeviceReader } from './device.ts'
 import type { Drain } from './drain.ts'
 import type { Endpoints } from './endpoint.ts'
 import type { ExitAddress, ExitAddressWatch } from './exit-address.ts'
@@ -85,7 +85,7 @@ export function createStatus(parts: StatusParts): GatewayStatus {
         ...probed(),
         draining: drain.active(),
         reconcile: reconciler.status(),
-        latestHandshake: () => Math.max(0, ...(device.recent()?.peers ?? []).map((peer) => peer.latestHandshake)),
+        latestHandshake: () => latestHandshake(device),
         now: now(),
         problems: [...tunnel.problems(), ...endpoints.problems()],
       }),

@@ -6,6 +6,9 @@ import type { World } from './world.ts'
 /** Name of the tunnel's link. */
 export const tunnelLink = 'wg0'
 
+/** Seconds after which WireGuard gives a session up (REJECT_AFTER_TIME of its protocol). */
+export const sessionLife = 180
+
 /** Bytes of the tunnel's packets, headers of the inner IP included. */
 export function tunnelMtu(system: System, tunnel: Tunnel): number {
   return tunnel.mtu ?? system.tunnel.mtu

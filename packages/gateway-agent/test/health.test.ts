@@ -1,6 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { createRunningClock } from '../src/clock.ts'
-import { afterProbe, afterReading, dueProbes, initialHealth, tunnelState, type Health } from '../src/health.ts'
+import {
+  afterFull,
+  afterProbe,
+  afterReading,
+  dueProbes,
+  initialHealth,
+  tunnelState,
+  type Health,
+} from '../src/health.ts'
 
 const settings = { interval: 1, timeout: 1, window: 3 }
 const targets = ['192.0.2.1:443', '192.0.2.2:443']
@@ -70,6 +78,14 @@ describe('much traffic proves what an answer proved first', () => {
     expect(tunnelState(health, 2.5, settings)).toBe('starting')
     expect(tunnelState(health, 4, settings)).toBe('down')
   })
+})
+
+test('silence while probes find no room says nothing, before the first answer as little as an answer would', () => {
+  let health = probedInVain(answer(initialHealth(0), 1))
+  for (let at = 3; at <= 60; at++) health = afterFull(health, at)
+  expect(tunnelState(health, 63, settings)).toBe('up')
+  expect(tunnelState(health, 63.01, settings)).toBe('down')
+  expect(tunnelState(afterFull(initialHealth(0), 3.5), 4, settings)).toBe('down')
 })
 
 describe('what to probe', () => {

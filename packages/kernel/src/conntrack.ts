@@ -10,6 +10,8 @@ export async function readConntrackCount(): Promise<{ entries: number; limit: nu
   }
 }
 
+const statsFile = '/proc/net/stat/nf_conntrack'
+
 /** Events of connection tracking since the namespace was made, over all processors. */
 export interface ConntrackStats {
   /** Lookups that found an entry. */
@@ -26,7 +28,16 @@ export interface ConntrackStats {
 }
 
 /** Counters of this network namespace; undefined where the kernel keeps none (CONFIG_NF_CONNTRACK_PROCFS). */
-export async function readConntrackStats(path = '/proc/net/stat/nf_conntrack'): Promise<ConntrackStats | undefined> {
+export async function readConntrackStats(path = statsFile): Promise<ConntrackStats | undefined> {
+  return statsIn(path)
+}
+
+/** Packets of this network namespace that were dropped because no entry could be made for them; undefined as above. */
+export function readConntrackDrops(path = statsFile): number | undefined {
+  return statsIn(path)?.drop
+}
+
+function statsIn(path: string): ConntrackStats | undefined {
   try {
     return parseConntrackStats(readMemoryFile(path))
   } catch {

@@ -1,7 +1,7 @@
 export { listAddresses, parseAddresses } from './address.ts'
 export { classifyFailure, CommandError, createRunner } from './command.ts'
 export type { CommandErrorKind, Invocation, Runner, RunnerOptions } from './command.ts'
-export { parseConntrackStats, readConntrackCount, readConntrackStats } from './conntrack.ts'
+export { parseConntrackStats, readConntrackCount, readConntrackDrops, readConntrackStats } from './conntrack.ts'
 export type { ConntrackStats } from './conntrack.ts'
 export { listFdb, parseFdb } from './fdb.ts'
 export { listIptables, listRuleCounters, parseIptablesSave, parseRuleCounters } from './iptables.ts'

@@ -23,7 +23,7 @@ function markMatches(router: Router): string[] {
 
 /** All iptables tables, the filters first: nothing else is set where they could not be. */
 export function desiredFirewall(router: Router, world: World): IptablesSpec[] {
-  return [filter4(router), ...(world.ipv6 ? [filter6(router)] : []), mangle(router)]
+  return [filter4(router), ...(world.ipv6 ? [filter6(router)] : []), mangle(router), raw(router)]
 }
 
 function filter4(router: Router): IptablesSpec {
@@ -36,7 +36,7 @@ function filter4(router: Router): IptablesSpec {
       'VG-INPUT': [...gatewayNetworkInput(router), ...routerNetworkInput(router)],
       'VG-FORWARD': [
         `-i ${link} -o ${link} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
-        '-m conntrack --ctstate INVALID -j DROP',
+        '-m conntrack --ctstate INVALID,UNTRACKED -j DROP',
         `-i ${link} -o ${link} -m iprange --src-range ${rangeText(system.gatewayNetwork.clients)} -j VG-CLIENTS`,
       ],
       'VG-CLIENTS': [
@@ -65,17 +65,19 @@ function outputRules(router: Router): string[] {
     ...['lo', link, syncLink].map((own) => `-o ${own} -j ACCEPT`),
     ...system.intranet.map((cidr) => `-d ${cidr} -j ACCEPT`),
     '-m conntrack --ctstate ESTABLISHED --ctdir REPLY -j ACCEPT',
+    `-p tcp -m tcp --sport ${routerPort} -m conntrack --ctstate UNTRACKED -j ACCEPT`,
     refuse,
   ]
 }
 
 /** Client flows on their way to IPVS, answers to health checks, other routers' questions, ping. */
 function gatewayNetworkInput(router: Router): string[] {
-  const { link, system } = router
+  const { link, system, plan } = router
   const routers = rangeText(system.gatewayNetwork.routers)
   return [
     ...markMatches(router).map((match) => `-i ${link} ${match} -j ACCEPT`),
     `-i ${link} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+    ...plan.healthCidrs.map((from) => `-s ${from} -i ${link} -p icmp -m icmp --icmp-type 0 -j ACCEPT`),
     // Routers ask each other how they stand.
     `-i ${link} -p tcp -m iprange --src-range ${routers} -m tcp --dport ${routerPort} -j ACCEPT`,
     `-i ${link} -p icmp -m icmp --icmp-type 8 -j ACCEPT`,
@@ -143,6 +145,35 @@ function mangle(router: Router): IptablesSpec {
       ...destinationChains(router),
     },
     jumps: { PREROUTING: 'VG-PREROUTING' },
+  }
+}
+
+/**
+ * What must pass when clients have filled the table of connections, which drops all that is new: pings of gateways, kubelet's
+ * questions, adverts and the state that routers tell each other. None of it needs to be tracked.
+ */
+function raw({ system, plan, link, syncLink }: Router): IptablesSpec {
+  const { subnet } = system.gatewayNetwork
+  const untracked = '-j CT --notrack'
+  return {
+    family: 4,
+    table: 'raw',
+    policies: {},
+    chains: {
+      'VG-PREROUTING': [
+        `! -i ${link} -p tcp -m tcp --dport ${routerPort} ${untracked}`,
+        `-d 224.0.0.0/4 -i ${syncLink} ${untracked}`,
+        ...plan.healthCidrs.map(
+          (from) => `-s ${from} -d ${subnet} -i ${link} -p icmp -m icmp --icmp-type 0 ${untracked}`,
+        ),
+      ],
+      'VG-OUTPUT': [
+        `! -o ${link} -p tcp -m tcp --sport ${routerPort} ${untracked}`,
+        `-d 224.0.0.0/4 -o ${syncLink} ${untracked}`,
+        ...plan.healthCidrs.map((to) => `-d ${to} -o ${link} -p icmp -m icmp --icmp-type 8 ${untracked}`),
+      ],
+    },
+    jumps: { PREROUTING: 'VG-PREROUTING', OUTPUT: 'VG-OUTPUT' },
   }
 }
 

@@ -54,7 +54,7 @@ describe('firewall', () => {
   })
 
   test('without IPv6 in the kernel there is nothing to filter', () => {
-    expect(state({ ipv6: false }).iptables?.map(({ family }) => family)).toEqual([4, 4])
+    expect(state({ ipv6: false }).iptables?.map(({ family }) => family)).toEqual([4, 4, 4])
   })
 })
 
@@ -73,7 +73,7 @@ describe('stickiness', () => {
     world,
   )
 
-  test.each(['filter', 'mangle'])('%s, word for word', (table) => {
+  test.each(['filter', 'mangle', 'raw'])('%s, word for word', (table) => {
     const saved = parseIptablesSave(recorded('iptables-save-sticky.txt'), 4).find((each) => each.table === table)
     const own = Object.entries(saved?.chains ?? {}).filter(([chain]) => chain.startsWith(owner.chainPrefix))
     const spec = stickyState.iptables?.find((each) => each.family === 4 && each.table === table)

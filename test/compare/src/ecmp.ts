@@ -30,7 +30,7 @@ export async function openEcmpRouter(lab: Lab, router: string, way: Exclude<Way,
   const run = (host: string, script: string) => lab.exec(host, ['bash', '-ec', script])
   await run(
     router,
-    `for t in filter mangle; do iptables -t $t -F; done; iptables -P FORWARD ACCEPT
+    `for t in filter mangle raw; do iptables -t $t -F; done; iptables -P FORWARD ACCEPT
      nft delete table ip vpn_gateway_orphans 2>/dev/null || true
      for priority in 1600 1615; do while ip rule del priority $priority 2>/dev/null; do :; done; done
      sysctl -qw net.ipv4.fib_multipath_hash_policy=1 net.ipv4.ip_forward=1

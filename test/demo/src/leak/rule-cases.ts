@@ -16,9 +16,9 @@ const routerRouting = flushRouting([1600, 1610, 1620], [152, 153])
 
 /** Commands that fail until all is in place again; each is a process, which is pause enough. */
 const gatewayRules = `ip rule | grep -q '^1540:' && ip route show table 151 | grep -q 'dev wg0'`
-const gatewayFilters = `iptables -S VG-CLIENTS && iptables -t mangle -S VG-FORWARD && iptables -t nat -S VG-POSTROUTING && ip6tables -S VG-INPUT`
+const gatewayFilters = `iptables -S VG-CLIENTS && iptables -t mangle -S VG-FORWARD && iptables -t nat -S VG-POSTROUTING && iptables -t raw -S VG-OUTPUT && ip6tables -S VG-INPUT`
 const routerRules = `ip rule | grep -q '^1620:' && ip route show table 153 | grep -q default && ip route show table 152 | grep -q local`
-const routerFilters = `iptables -S VG-FORWARD && ip6tables -S VG-FORWARD && iptables -t mangle -S VG-PREROUTING && nft list table ip vpn_gateway_orphans`
+const routerFilters = `iptables -S VG-FORWARD && ip6tables -S VG-FORWARD && iptables -t mangle -S VG-PREROUTING && iptables -t raw -S VG-OUTPUT && nft list table ip vpn_gateway_orphans`
 
 interface Flush {
   flush: string

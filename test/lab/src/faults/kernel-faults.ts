@@ -18,7 +18,7 @@ export interface KernelFaults {
 }
 
 const flushCommands: Record<Flush, string> = {
-  iptables: 'for table in filter mangle nat; do iptables -t $table -F; done; ip6tables -F',
+  iptables: 'for table in filter mangle nat raw; do iptables -t $table -F; done; ip6tables -F',
   nft: 'nft flush ruleset',
 }
 
