@@ -73,10 +73,18 @@ export function createHealthLease(options: HealthLeaseOptions): HealthLease {
     })
   }
 
-  function look(): void {
-    if (!holds || running !== undefined || !healthy() || !isMissing(dev, address)) return
+  /** Says and counts that somebody has taken the address away, before it is put back; tells whether that is so. */
+  function noteMissing(): boolean {
+    if (!holds || running !== undefined || !healthy() || !isMissing(dev, address)) return false
     log.warn({ dev, address }, 'health address was taken away: put back')
     options.onMissing?.()
+    return true
+  }
+
+  function renew(): void {
+    if (!healthy()) return
+    // A renewal puts it back as well, and would be the one that nobody hears of.
+    noteMissing()
     update()
   }
 
@@ -86,8 +94,8 @@ export function createHealthLease(options: HealthLeaseOptions): HealthLease {
       stopped = false
       // One that was restarted holds its address still: only a tunnel that is found down takes it away.
       if (healthy()) update()
-      timer = setInterval(() => healthy() && update(), renewEvery)
-      watch = setInterval(look, lookEvery)
+      timer = setInterval(renew, renewEvery)
+      watch = setInterval(() => noteMissing() && update(), lookEvery)
     },
     async stop() {
       stopped = true
