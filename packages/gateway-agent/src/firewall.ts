@@ -5,7 +5,7 @@
 import { addressPlan, rangeText, refusedDestinations, type System } from '@vpn-gateway/config'
 import type { Family, IptablesSpec } from '@vpn-gateway/kernel'
 import { isIP } from 'node:net'
-import { portForwards, type PortForward } from './forward.ts'
+import { forwardTargets, portForwards, type PortForward } from './forward.ts'
 import { ingressMark } from './routing.ts'
 import type { Tunnel } from './tunnel-file.ts'
 import { tunnelLink, tunnelMtu } from './wireguard.ts'
@@ -24,7 +24,8 @@ export function desiredFirewall(system: System, tunnel: Tunnel, world: World): I
     ...(world.ipv6 ? [filter6(world)] : []),
     mangle(system, tunnel, world),
     nat(system, world),
-    raw(system, world),
+    raw(system, world, 4),
+    ...(world.ipv6 ? [raw(system, world, 6)] : []),
   ]
 }
 
@@ -111,7 +112,7 @@ function primaryRules(world: World, family: Family): string[] {
       : [`-d ${world.hook.address}/32 -p tcp -m tcp --dport ${world.hook.port} -j ACCEPT`]),
     // Kubelet may ask from an address outside of the intranet.
     '-m conntrack --ctstate ESTABLISHED --ctdir REPLY -j ACCEPT',
-    ...(family === 6 ? [] : [`-p tcp -m tcp --sport ${world.httpPort} -m conntrack --ctstate UNTRACKED -j ACCEPT`]),
+    `-p tcp -m tcp --sport ${world.httpPort} -m conntrack --ctstate UNTRACKED -j ACCEPT`,
   ]
 }
 
@@ -189,40 +190,36 @@ function nat(system: System, world: World): IptablesSpec {
  * What must pass when clients have filled the table of connections, which drops all that is new: health checks of the
  * routers and of kubelet, and the packets that the tunnel travels in. None of it needs to be tracked.
  */
-function raw(system: System, world: World): IptablesSpec {
+function raw(system: System, world: World, family: Family): IptablesSpec {
   const { interface: net, primary, httpPort } = world
   const { subnet } = system.gatewayNetwork
   const untracked = '-j CT --notrack'
-  const { healthCidrs } = addressPlan(system)
-  const endpoints = endpointsOf(world, 4)
+  const host = family === 4 ? '/32' : '/128'
+  const endpoints = endpointsOf(world, family)
+  const pinged = family === 4 ? addressPlan(system).healthCidrs : []
+  const services = forwardTargets(system).filter(({ protocol }) => family === 4 && protocol === 'tcp')
   return {
-    family: 4,
+    family,
     table: 'raw',
     policies: {},
     chains: {
       'VG-PREROUTING': [
         // What a service answers may be for this very port, which was the caller's.
         ...new Set(
-          portForwards(system, world.leased)
-            .filter(({ protocol }) => protocol === 'tcp')
-            .map(({ to }) => `-s ${to.address}/32 -i ${primary} -p tcp -m tcp --sport ${to.port} -j RETURN`),
+          services.map(({ to }) => `-s ${to.address}/32 -i ${primary} -p tcp -m tcp --sport ${to.port} -j RETURN`),
         ),
-        `-i lo ${untracked}`,
         `-i ${primary} -p tcp -m tcp --dport ${httpPort} ${untracked}`,
         ...endpoints.map(
-          ({ address, port }) => `-s ${address}/32 -i ${primary} -p udp -m udp --sport ${port} ${untracked}`,
+          ({ address, port }) => `-s ${address}${host} -i ${primary} -p udp -m udp --sport ${port} ${untracked}`,
         ),
-        `-s ${subnet} -d ${subnet} -i ${net} -p tcp -m tcp --dport ${httpPort} ${untracked}`,
-        ...healthCidrs.map((own) => `-s ${subnet} -d ${own} -i ${net} -p icmp -m icmp --icmp-type 8 ${untracked}`),
+        ...pinged.map((own) => `-s ${subnet} -d ${own} -i ${net} ${untracked}`),
       ],
       'VG-OUTPUT': [
-        `-o lo ${untracked}`,
         `-o ${primary} -p tcp -m tcp --sport ${httpPort} ${untracked}`,
         ...endpoints.map(
-          ({ address, port }) => `-d ${address}/32 -o ${primary} -p udp -m udp --dport ${port} ${untracked}`,
+          ({ address, port }) => `-d ${address}${host} -o ${primary} -p udp -m udp --dport ${port} ${untracked}`,
         ),
-        `-d ${subnet} -o ${net} -p tcp -m tcp --sport ${httpPort} ${untracked}`,
-        ...healthCidrs.map((own) => `-s ${own} -d ${subnet} -o ${net} -p icmp -m icmp --icmp-type 0 ${untracked}`),
+        ...pinged.map((own) => `-s ${own} -d ${subnet} -o ${net} ${untracked}`),
       ],
     },
     jumps: { PREROUTING: 'VG-PREROUTING', OUTPUT: 'VG-OUTPUT' },

@@ -51,11 +51,13 @@ const patience = 0.25
 const burstSize = 2
 /**
  * Probes in a row without an answer that are proof. Where three packets of ten are lost each way, every second probe is:
- * sixteen in a row are less than one in 60,000. Two targets' bursts are that many well within the usual window.
+ * sixteen in a row come once in 48,000 times. Bursts make that many of them in 2.3 seconds, within the usual window.
  */
 const proof = 16
 /** Windows without an answer after which no proof is asked for: probes may not be possible at all. */
 const proofWindows = 2
+/** Seconds after the last proof in which a table without room is believed to be why there is none: a session's life. */
+const fullAtMost = 180
 /** Bytes a second that the peer by itself, with keepalives and errors in answer to probes and clients, does not send. */
 const load = 64 * 1024
 /** Windows without an answer after which bursts end: nobody is helped by haste any more. */
@@ -82,24 +84,27 @@ export function afterReading(health: Health, at: number, bytes: number): Health 
   return (bytes - reading.bytes) / (at - reading.at) >= load ? { ...next, lastLoadAt: at } : next
 }
 
-/** Probes found no room: their silence until now says nothing. */
-export function afterFull(health: Health, at: number): Health {
-  return { ...health, lastFullAt: at }
+/** Probes found no room: their silence until now says nothing. What is down stays so until an answer. */
+export function afterFull(health: Health, at: number, settings: HealthSettings): Health {
+  if (tunnelState(health, at, settings) === 'down') return health
+  return { ...health, lastFullAt: at, unanswered: 0 }
 }
 
 /** The tunnel's state at a time; in the end it is down by time alone, also when no probe could be made. */
 export function tunnelState(health: Health, now: number, settings: HealthSettings): TunnelState {
   const { lastAnswerAt, lastLoadAt = 0, lastFullAt = 0, startedAt, unanswered } = health
   const { window } = settings
-  if (lastAnswerAt === undefined) return now - startedAt <= window ? 'starting' : 'down'
+  const excused = (since: number) => Math.max(since, Math.min(lastFullAt, since + fullAtMost))
+  if (lastAnswerAt === undefined) return now - excused(startedAt) <= window ? 'starting' : 'down'
   // Traffic goes on proving what an answer proved first.
-  const silence = now - Math.max(lastAnswerAt, lastLoadAt, lastFullAt)
+  const silence = now - excused(Math.max(lastAnswerAt, lastLoadAt))
   return silence <= (unanswered >= proof ? window : window * proofWindows) ? 'up' : 'down'
 }
 
 /** Whether answers are missing and every moment counts. */
 export function isHasty(health: Health, now: number, settings: HealthSettings): boolean {
-  return isLate(health, now, settings) && silenceOf(health, now) <= settings.window * burstWindows
+  const silence = Math.min(silenceOf(health, now), now - (health.lastFullAt ?? Number.NEGATIVE_INFINITY))
+  return isLate(health, now, settings) && silence <= settings.window * burstWindows
 }
 
 /** Seconds until an answer is late, never less than 0. */

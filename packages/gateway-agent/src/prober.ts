@@ -88,7 +88,7 @@ export function createProber(options: ProberOptions): Prober {
     if (untilLate(health, clock(), settings) === 0 && options.isFull()) {
       if (!full) log.warn({}, 'probes find no room in the table of connections: the tunnel is judged by its session')
       full = true
-      health = afterFull(health, clock())
+      health = afterFull(health, clock(), settings)
     }
     const due = dueProbes(health, clock(), settings, settings.targets)
     health = due.health

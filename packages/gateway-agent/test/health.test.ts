@@ -80,12 +80,39 @@ describe('much traffic proves what an answer proved first', () => {
   })
 })
 
-test('silence while probes find no room says nothing, before the first answer as little as an answer would', () => {
-  let health = probedInVain(answer(initialHealth(0), 1))
-  for (let at = 3; at <= 60; at++) health = afterFull(health, at)
-  expect(tunnelState(health, 63, settings)).toBe('up')
-  expect(tunnelState(health, 63.01, settings)).toBe('down')
-  expect(tunnelState(afterFull(initialHealth(0), 3.5), 4, settings)).toBe('down')
+describe('probes that find no room', () => {
+  const full = (health: Health, from: number, to: number) => {
+    let next = health
+    for (let at = from; at <= to; at++) next = afterFull(next, at, settings)
+    return next
+  }
+
+  test('their silence says nothing, and sixteen others have to go by before it does', () => {
+    const health = full(probedInVain(answer(initialHealth(0), 1)), 3, 60)
+    expect(health.unanswered).toBe(0)
+    expect(tunnelState(probedInVain(health), 63, settings)).toBe('up')
+    expect(tunnelState(probedInVain(health), 63.01, settings)).toBe('down')
+    // Bursts begin anew when there is room.
+    expect(dueProbes(health, 61, settings, targets).targets).toEqual(targets)
+    expect(dueProbes(health, 61.2, settings, targets).targets).toEqual(targets)
+  })
+
+  test('a tunnel that was not proved for as long as a session lives is down', () => {
+    const health = full(answer(initialHealth(0), 1), 3, 400)
+    expect(tunnelState(health, 180, settings)).toBe('up')
+    expect(tunnelState(probedInVain(health), 184.01, settings)).toBe('down')
+  })
+
+  test('what is down stays down', () => {
+    const health = probedInVain(answer(initialHealth(0), 1))
+    expect(tunnelState(health, 5, settings)).toBe('down')
+    expect(tunnelState(full(health, 5, 60), 60, settings)).toBe('down')
+  })
+
+  test('an agent that begins meanwhile goes on beginning', () => {
+    expect(tunnelState(full(initialHealth(0), 1, 60), 60, settings)).toBe('starting')
+    expect(tunnelState(initialHealth(0), 60, settings)).toBe('down')
+  })
 })
 
 describe('what to probe', () => {

@@ -2,12 +2,31 @@ import { readMemoryFile } from './memory-file.ts'
 
 /** Tracked connections of this network namespace and the most that may be; undefined without nf_conntrack. */
 export async function readConntrackCount(): Promise<{ entries: number; limit: number } | undefined> {
+  return countNow()
+}
+
+function countNow(): { entries: number; limit: number } | undefined {
   try {
     const entries = Number(readMemoryFile('/proc/sys/net/netfilter/nf_conntrack_count'))
     return { entries, limit: Number(readMemoryFile('/proc/sys/net/netfilter/nf_conntrack_max')) }
   } catch {
     return undefined
   }
+}
+
+/** How full the table is, at once. */
+export interface ConntrackRoom {
+  entries: number
+  /** 0 for none. */
+  limit: number
+  /** Packets dropped so far because no entry could be made for them. */
+  drops: number
+}
+
+/** Entries and drops of this network namespace; undefined where the kernel does not tell both. */
+export function readConntrackRoom(): ConntrackRoom | undefined {
+  const [count, stats] = [countNow(), statsIn(statsFile)]
+  return count === undefined || stats === undefined ? undefined : { ...count, drops: stats.drop }
 }
 
 const statsFile = '/proc/net/stat/nf_conntrack'
@@ -30,11 +49,6 @@ export interface ConntrackStats {
 /** Counters of this network namespace; undefined where the kernel keeps none (CONFIG_NF_CONNTRACK_PROCFS). */
 export async function readConntrackStats(path = statsFile): Promise<ConntrackStats | undefined> {
   return statsIn(path)
-}
-
-/** Packets of this network namespace that were dropped because no entry could be made for them; undefined as above. */
-export function readConntrackDrops(path = statsFile): number | undefined {
-  return statsIn(path)?.drop
 }
 
 function statsIn(path: string): ConntrackStats | undefined {

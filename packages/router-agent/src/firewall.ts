@@ -8,7 +8,7 @@
 import { rangeText, refusedDestinations } from '@vpn-gateway/config'
 import type { IptablesSpec, NftTable } from '@vpn-gateway/kernel'
 import { destinationMask, flowServices, hasSticky, stickyMark, type FlowService } from './flow-services.ts'
-import { conntrackSync, flowMark, ipvsSync, routerPort, type Router } from './router.ts'
+import { conntrackSync, flowMark, gatewayPort, ipvsSync, routerPort, type Router } from './router.ts'
 import type { World } from './world.ts'
 
 const refuse = '-j REJECT --reject-with icmp-admin-prohibited'
@@ -70,6 +70,12 @@ function outputRules(router: Router): string[] {
   ]
 }
 
+/** What answers to health checks are; a client that sends such is no connection's other end. */
+const healthAnswers = [
+  '-p icmp -m icmp --icmp-type 0',
+  `-p tcp -m tcp --sport ${gatewayPort} ! --tcp-flags FIN,SYN,RST,ACK SYN`,
+]
+
 /** Client flows on their way to IPVS, answers to health checks, other routers' questions, ping. */
 function gatewayNetworkInput(router: Router): string[] {
   const { link, system, plan } = router
@@ -77,7 +83,7 @@ function gatewayNetworkInput(router: Router): string[] {
   return [
     ...markMatches(router).map((match) => `-i ${link} ${match} -j ACCEPT`),
     `-i ${link} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
-    ...plan.healthCidrs.map((from) => `-s ${from} -i ${link} -p icmp -m icmp --icmp-type 0 -j ACCEPT`),
+    ...plan.healthCidrs.flatMap((from) => healthAnswers.map((match) => `-s ${from} -i ${link} ${match} -j ACCEPT`)),
     // Routers ask each other how they stand.
     `-i ${link} -p tcp -m iprange --src-range ${routers} -m tcp --dport ${routerPort} -j ACCEPT`,
     `-i ${link} -p icmp -m icmp --icmp-type 8 -j ACCEPT`,
@@ -149,7 +155,7 @@ function mangle(router: Router): IptablesSpec {
 }
 
 /**
- * What must pass when clients have filled the table of connections, which drops all that is new: pings of gateways, kubelet's
+ * What must pass when clients have filled the table of connections, which drops all that is new: checks of gateways, kubelet's
  * questions, adverts and the state that routers tell each other. None of it needs to be tracked.
  */
 function raw({ system, plan, link, syncLink }: Router): IptablesSpec {
@@ -163,14 +169,14 @@ function raw({ system, plan, link, syncLink }: Router): IptablesSpec {
       'VG-PREROUTING': [
         `! -i ${link} -p tcp -m tcp --dport ${routerPort} ${untracked}`,
         `-d 224.0.0.0/4 -i ${syncLink} ${untracked}`,
-        ...plan.healthCidrs.map(
-          (from) => `-s ${from} -d ${subnet} -i ${link} -p icmp -m icmp --icmp-type 0 ${untracked}`,
+        ...plan.healthCidrs.flatMap((from) =>
+          healthAnswers.map((match) => `-s ${from} -d ${subnet} -i ${link} ${match} ${untracked}`),
         ),
       ],
       'VG-OUTPUT': [
         `! -o ${link} -p tcp -m tcp --sport ${routerPort} ${untracked}`,
         `-d 224.0.0.0/4 -o ${syncLink} ${untracked}`,
-        ...plan.healthCidrs.map((to) => `-d ${to} -o ${link} -p icmp -m icmp --icmp-type 8 ${untracked}`),
+        ...plan.healthCidrs.map((to) => `-d ${to} -o ${link} ${untracked}`),
       ],
     },
     jumps: { PREROUTING: 'VG-PREROUTING', OUTPUT: 'VG-OUTPUT' },
