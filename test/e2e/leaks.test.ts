@@ -68,9 +68,12 @@ test.each([
   'gateway-routing-flushed',
   'router-filters-flushed',
   'router-routing-flushed',
+  'tunnel-link-down',
   'tunnel-link-deleted',
+  'gateway-agent-killed',
 ])('%s: it is repaired', (name) => {
-  expect(story.case(name).closed_ms).toBeGreaterThanOrEqual(0)
+  // How long it takes is measured; a repair of minutes is none.
+  expect(story.case(name).closed_ms).toBeLessThan(120_000)
 })
 
 test('every promise that is not about time held', () => {

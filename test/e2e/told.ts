@@ -69,7 +69,7 @@ async function listen(story: string, options: readonly string[]) {
   const telling = spawn(process.execPath, [program, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
   let text = ''
   telling.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
-  await once(telling, 'close')
+  const [code] = (await once(telling, 'close')) as [number | null]
   const messages = text
     .split('\n')
     .filter((line) => line !== '')
@@ -83,6 +83,8 @@ async function listen(story: string, options: readonly string[]) {
   process.stdout.write(`${said.join('\n')}\n`)
   const last = messages.at(-1)
   if (last?.type !== 'result') throw new Error(`the story ended without a result:\n${said.join('\n')}`)
+  // A story ends with 0 whatever was broken; with anything else it could not be told to its end.
+  if (code !== 0) throw new Error(`the story ended early, with ${code}:\n${said.join('\n')}`)
   return { result: last.result, said, broken: said.filter((line) => line.startsWith('✘')) }
 }
 

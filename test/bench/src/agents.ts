@@ -157,13 +157,13 @@ async function starts(lab: Lab, kind: string, name: string, rounds: number, node
   }
   return [
     {
-      figure: `${kind}: start to /livez`,
+      figure: `${kind}: start until it listens`,
       value: median(listening),
       unit: 'ms',
       method: `median of ${rounds}, after a kill -9, by its own clock`,
     },
     {
-      figure: `${kind}: start to /livez, in starts of Node`,
+      figure: `${kind}: start until it listens, in starts of Node`,
       value: median(listening) / node,
       unit: 'ratio',
       method: 'the same over the start of Node above',

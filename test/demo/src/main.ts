@@ -39,7 +39,7 @@ async function main(args: readonly string[]): Promise<number> {
     await prepare(request, screen)
     result = await tell(request, screen)
     if (!result.ok) await keepLogs(screen)
-    if (!result.ok && 'chaos' in result && result.chaos !== undefined) await keepTrace(result.chaos, screen)
+    if (!result.ok && 'chaos' in result && result.chaos !== undefined) await keepTrace(result.chaos, request, screen)
     return result.ok ? 0 : 1
   } finally {
     screen.end()
@@ -121,12 +121,15 @@ async function requireTrace(path: string): Promise<void> {
 
 const traceFile = join(root, 'dist/chaos-trace.json')
 
-async function keepTrace({ seed, trace }: ChaosResult, screen: Screen): Promise<void> {
+async function keepTrace({ seed, trace }: ChaosResult, { flows }: DemoRequest, screen: Screen): Promise<void> {
   // Before the first fault there is nothing to play again.
   if (trace.length === 0) return
   await writeFile(traceFile, renderTrace(trace))
   const same = seed === undefined ? '' : `; seed ${seed} chooses the same faults`
-  screen.show({ type: 'line', text: `to play it again: npm run chaos -- --replay ${traceFile}${same}` })
+  screen.show({
+    type: 'line',
+    text: `to play it again: npm run chaos -- --replay ${traceFile} --flows ${flows}${same}`,
+  })
 }
 
 function parseMessage(text: string): Message {
