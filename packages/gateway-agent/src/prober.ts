@@ -86,7 +86,11 @@ export function createProber(options: ProberOptions): Prober {
     const bytes = options.receivedBytes()
     if (bytes !== undefined) health = afterReading(health, clock(), bytes)
     if (untilLate(health, clock(), settings) === 0 && options.isFull()) {
-      if (!full) log.warn({}, 'probes find no room in the table of connections: the tunnel is judged by its session')
+      if (!full)
+        log.warn(
+          {},
+          'probes find no room in the table of connections (nf_conntrack_max of the node): the tunnel is judged by its session',
+        )
       full = true
       health = afterFull(health, clock(), settings)
     }
